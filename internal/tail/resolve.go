@@ -1,0 +1,75 @@
+package tail
+
+import (
+	"context"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+// Log is what reading on needs of the store; see [driver.Driver] for each.
+type Log interface {
+	Info(ctx context.Context, s holdfast.SessionID) (driver.Info, error)
+	Read(ctx context.Context, s holdfast.SessionID, q driver.Query) (driver.Page, error)
+	Run(ctx context.Context, s holdfast.SessionID, run holdfast.Offset, after holdfast.FragmentNo) (holdfast.Entry, error)
+	States(ctx context.Context, s holdfast.SessionID) ([]holdfast.Entry, error)
+	TagAt(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Tag, bool, error)
+}
+
+// resolve decides what a reader with cursor c, or none, is to be told of a session that stands as info says. It answers
+// continuous only if every record the cursor names is the one that stands there now.
+func resolve(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor) (holdfast.Outcome, error) {
+	switch {
+	case c == nil:
+		return holdfast.Snapshot, nil
+	case c.Epoch == "" && c.Offset == 0 && info.First <= 1:
+		// Subscribed before the first write; whatever is there now follows.
+		return holdfast.Continuous, nil
+	case c.Epoch != info.Epoch, c.Offset > info.Head:
+		return holdfast.Lost, nil
+	case c.Offset+1 < info.First:
+		return holdfast.Snapshot, nil
+	}
+	if c.Offset > 0 {
+		tag, there, err := log.TagAt(ctx, info.Session, c.Offset)
+		if err != nil {
+			return "", err
+		}
+		// What retention has dropped, just before First, cannot be compared any more; all that follows is there.
+		if there && tag != c.Tag {
+			return holdfast.Lost, nil
+		}
+	}
+	for _, r := range c.Runs {
+		outcome, err := resolveRun(ctx, log, info, r)
+		if outcome != holdfast.Continuous || err != nil {
+			return outcome, err
+		}
+	}
+	return holdfast.Continuous, nil
+}
+
+func resolveRun(ctx context.Context, log Log, info *driver.Info, r holdfast.RunCursor) (holdfast.Outcome, error) {
+	for i := range info.Open {
+		if open := &info.Open[i]; open.Run == r.Run && open.Fragments == r.Fragment {
+			if open.Tag != r.Tag {
+				return holdfast.Lost, nil
+			}
+			return holdfast.Continuous, nil
+		}
+	}
+	e, err := log.Run(ctx, info.Session, r.Run, 0)
+	if holdfast.CodeOf(err) == holdfast.CodeNotFound {
+		if r.Run < info.First {
+			return holdfast.Snapshot, nil
+		}
+		return holdfast.Lost, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.Fragment > e.Run.Fragments || e.Run.Body.TagAt(r.Fragment) != r.Tag {
+		return holdfast.Lost, nil
+	}
+	return holdfast.Continuous, nil
+}

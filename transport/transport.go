@@ -1,0 +1,62 @@
+// Package transport is the way bytes travel between one client and the server. A transport knows framing, limits and
+// deadlines; it knows no session, no token and no frame of the protocol above it.
+//
+// # Writing
+//
+// A connection has one writer at a time, which changes hands: the flusher that serves many connections and must never
+// wait, and a goroutine of the connection's own while its socket is busy. Hence the two ways to write, and AppendMessage,
+// which frames a message into a buffer so that everything that is ready goes out in one system call.
+package transport
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// Conn is one live connection that carries text messages both ways.
+type Conn interface {
+	// Receive calls fn with each message that arrives, one after another, until the connection ends or fn fails, and
+	// returns why: nil after an orderly close by the peer. The slice is valid during the call only. While nothing
+	// arrives, no buffer is held. It is called once.
+	Receive(fn func(msg []byte) error) error
+
+	// AppendMessage appends msg, framed as one message, to dst. It touches nothing of the connection and may be
+	// called by anyone at any time; all connections of one transport frame alike.
+	AppendMessage(dst, msg []byte) []byte
+
+	// TryWrite writes as much of p as goes without waiting, and returns how much. p holds whole framed messages, or
+	// the rest of a p that went out in part before. A short count without an error means that the socket is full.
+	TryWrite(p []byte) (int, error)
+
+	// Write writes all of p, waiting for the socket for at most the timeout.
+	Write(p []byte, timeout time.Duration) error
+
+	// Close ends the connection: it sends the code and the reason (at most 123 bytes are used) if that goes without
+	// waiting, gives the peer a short time to answer, and makes Receive return. It does not wait for any of that. It
+	// may be called at any time, by anyone, more than once; the first call counts.
+	Close(code holdfast.CloseCode, reason string)
+
+	// Abort ends the connection at once: nothing is sent or waited for. As free to call as Close.
+	Abort()
+
+	// Info says what is known about the connection.
+	Info() Info
+}
+
+// Info describes a connection.
+type Info struct {
+	// Transport is its name: "websocket", "pipe".
+	Transport string
+	Remote    netip.AddrPort
+	UserAgent string
+	Origin    string
+	// Path is that of the request that opened it, without the query.
+	Path string
+}
+
+// Serve is what a transport calls with each connection that it has accepted. The goroutine is the connection's own; when
+// Serve returns the transport closes what is left.
+type Serve func(ctx context.Context, c Conn)

@@ -1,0 +1,312 @@
+package wire
+
+import (
+	stdjson "encoding/json"
+	"errors"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/holdfast/holdfast"
+)
+
+// members holds every member that any frame may have; each frame picks its own. One pass over the text decodes it.
+// Members that are not here are skipped, so that the other side may be newer.
+type members struct {
+	T Type `json:"t"`
+
+	// V is the version in hello and welcome, and an event in frag.
+	V jsontext.Value `json:"v"`
+
+	Session holdfast.SessionID `json:"s"`
+	ID      string             `json:"id"`
+	Data    jsontext.Value     `json:"data"`
+	N       uint64             `json:"n"`
+	Offset  holdfast.Offset    `json:"o"`
+	Tag     holdfast.Tag       `json:"g"`
+	Epoch   holdfast.Epoch     `json:"e"`
+	At      int64              `json:"at"`
+	More    bool               `json:"more"`
+
+	Hello helloMembers `json:",embed"`
+	Sub   subMembers   `json:",embed"`
+	Entry entryMembers `json:",embed"`
+	End   endMembers   `json:",embed"`
+
+	// page
+	Before holdfast.Offset  `json:"before"`
+	After  int64            `json:"after"`
+	Limit  int              `json:"limit"`
+	Items  []jsontext.Value `json:"items"`
+
+	// sub (answer)
+	Outcome holdfast.Outcome `json:"outcome"`
+	From    holdfast.Offset  `json:"from"`
+	Head    holdfast.Offset  `json:"head"`
+
+	Duplicate bool  `json:"dup"`
+	Re        Type  `json:"re"`
+	In        int64 `json:"in"`
+}
+
+// helloMembers are those of hello, token and welcome.
+type helloMembers struct {
+	Token  string              `json:"token"`
+	Client holdfast.ClientID   `json:"client"`
+	Gen    holdfast.Generation `json:"gen"`
+	Agent  string              `json:"agent"`
+	Subs   []subItem           `json:"subs"`
+	Conn   holdfast.ConnID     `json:"conn"`
+	User   holdfast.UserID     `json:"user"`
+	Now    int64               `json:"now"`
+	Exp    int64               `json:"exp"`
+	Beat   int64               `json:"beat"`
+	Max    int64               `json:"max"`
+}
+
+// subMembers are those of a subscription, in sub and inside hello, besides s.
+type subMembers struct {
+	Last   int           `json:"last"`
+	Cursor *cursorObject `json:"cur"`
+}
+
+type subItem struct {
+	Session holdfast.SessionID `json:"s"`
+	Sub     subMembers         `json:",embed"`
+}
+
+type cursorObject struct {
+	Epoch  holdfast.Epoch  `json:"e"`
+	Offset holdfast.Offset `json:"o"`
+	Tag    holdfast.Tag    `json:"g"`
+	Runs   [][3]uint64     `json:"r"`
+}
+
+// entryMembers are those of entry, run and frag.
+type entryMembers struct {
+	First     holdfast.Offset     `json:"f"`
+	Kind      holdfast.Kind       `json:"k"`
+	User      holdfast.UserID     `json:"u"`
+	Client    holdfast.ClientID   `json:"c"`
+	Key       string              `json:"key"`
+	Status    holdfast.RunStatus  `json:"status"`
+	Chain     holdfast.Tag        `json:"h"`
+	Merged    holdfast.FragmentNo `json:"m"`
+	Part      string              `json:"p"`
+	Text      string              `json:"d"`
+	Body      []segment           `json:"body"`
+	RunResult jsontext.Value      `json:"end"`
+}
+
+type segment struct {
+	Part  string         `json:"p"`
+	Text  string         `json:"d"`
+	Event jsontext.Value `json:"v"`
+}
+
+// endMembers are those of bye and err.
+type endMembers struct {
+	Code    jsontext.Value `json:"code"` // a number in bye, a string elsewhere
+	Reason  string         `json:"reason"`
+	Spread  int64          `json:"spread"`
+	Message string         `json:"msg"`
+}
+
+func decode(msg []byte) (*members, error) {
+	var m members
+	if err := json.Unmarshal(msg, &m); err != nil {
+		return nil, invalid(err)
+	}
+	if m.T == "" {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid, "a frame needs a member t that names its type")
+	}
+	return &m, nil
+}
+
+// invalid turns the JSON library's error into ours: where and what, without the value, which may be a token.
+func invalid(err error) error {
+	var syn *jsontext.SyntacticError
+	if errors.As(err, &syn) {
+		return holdfast.Wrap(holdfast.CodeInvalid, err, "the frame is not valid JSON at byte %d", syn.ByteOffset)
+	}
+	var sem *json.SemanticError
+	if errors.As(err, &sem) {
+		return holdfast.Wrap(holdfast.CodeInvalid, err, "member %s of the frame has the wrong type or is out of range",
+			string(sem.JSONPointer))
+	}
+	return holdfast.Wrap(holdfast.CodeInvalid, err, "the frame cannot be read as JSON")
+}
+
+// DecodeClient decodes a client's frame. Frames of unknown types are *[Unknown]. Errors are [holdfast.CodeInvalid]; what is
+// in a frame is checked for form only: ids, sizes and rights are the server's business. The frame does not share
+// memory with msg.
+func DecodeClient(msg []byte) (ClientFrame, error) {
+	m, err := decode(msg)
+	if err != nil {
+		return nil, err
+	}
+	switch m.T {
+	case TypeHello:
+		return m.hello()
+	case TypeSub:
+		s, err := (&subItem{m.Session, m.Sub}).sub()
+		return &s, err
+	case TypeUnsub:
+		return &Unsub{m.Session}, nil
+	case TypePage:
+		return &PageRequest{m.ID, m.Session, m.Before, holdfast.Offset(max(m.After, 0)), m.Limit}, nil
+	case TypeSend:
+		return &Send{m.Session, m.ID, stdjson.RawMessage(m.Data)}, nil
+	case TypeSignal:
+		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
+	case TypeToken:
+		return &TokenRefresh{m.Hello.Token}, nil
+	case TypePing:
+		return &Ping{m.N}, nil
+	case TypePong:
+		return &Pong{m.N}, nil
+	case TypeBye:
+		return &Bye{}, nil
+	}
+	return &Unknown{m.T}, nil
+}
+
+func (m *members) hello() (*Hello, error) {
+	var version int
+	if err := json.Unmarshal(m.V, &version); err != nil {
+		return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "hello has no version v, which is a number")
+	}
+	h := &Hello{Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent}
+	if len(m.Hello.Subs) > MaxSubs {
+		return nil, holdfast.Errorf(holdfast.CodeTooLarge, "hello names %d sessions, at most %d are allowed", len(m.Hello.Subs), MaxSubs)
+	}
+	for i := range m.Hello.Subs {
+		s, err := m.Hello.Subs[i].sub()
+		if err != nil {
+			return nil, err
+		}
+		h.Subs = append(h.Subs, s)
+	}
+	return h, nil
+}
+
+func (i *subItem) sub() (Sub, error) {
+	s := Sub{Session: i.Session, Last: i.Sub.Last}
+	c := i.Sub.Cursor
+	if c == nil {
+		return s, nil
+	}
+	if len(c.Runs) > MaxCursorRuns {
+		return s, holdfast.Errorf(holdfast.CodeTooLarge, "a cursor names %d runs, at most %d are allowed", len(c.Runs), MaxCursorRuns)
+	}
+	cur := holdfast.Cursor{Position: holdfast.Position{Epoch: c.Epoch, Offset: c.Offset, Tag: c.Tag}}
+	for _, r := range c.Runs {
+		if r[2] > 1<<32-1 {
+			return s, holdfast.Errorf(holdfast.CodeInvalid, "the cursor of run %d has a tag that is none", r[0])
+		}
+		// With keeps them sorted and drops repeats, whatever order the client sent.
+		cur = cur.With(holdfast.RunCursor{Run: holdfast.Offset(r[0]), Fragment: holdfast.FragmentNo(r[1]), Tag: holdfast.Tag(r[2])})
+	}
+	s.Cursor = &cur
+	return s, nil
+}
+
+// DecodeServer decodes a server's frame, for clients. Frames of unknown types are *[Unknown].
+func DecodeServer(msg []byte) (ServerFrame, error) {
+	m, err := decode(msg)
+	if err != nil {
+		return nil, err
+	}
+	switch m.T {
+	case TypeEntry, TypeRun:
+		return &EntryFrame{m.Session, m.Epoch, m.entry()}, nil
+	case TypeFrag:
+		return m.frag(), nil
+	case TypeEnd:
+		return &EndFrame{m.Session, m.Offset, holdfast.FragmentNo(m.N), m.Entry.Chain, m.Entry.Status, m.At, stdjson.RawMessage(m.Data)}, nil
+	case TypeWelcome:
+		return &Welcome{m.Hello.Conn, m.Hello.User, m.Hello.Now, m.Hello.Exp, m.Hello.Beat, m.Hello.Max}, nil
+	case TypeSub:
+		return &SubAnswer{m.Session, m.Outcome, m.Epoch, m.From, m.Head, m.More, m.code(), m.End.Message}, nil
+	case TypeLive:
+		return &Live{m.Session, m.Offset}, nil
+	case TypePage:
+		return m.page()
+	case TypeAck:
+		return &Ack{m.Session, m.ID, m.Offset, m.Tag, m.At, m.Duplicate}, nil
+	case TypeErr:
+		return &ErrFrame{m.Re, m.Session, m.ID, m.code(), m.End.Message, m.After}, nil
+	case TypeSignal:
+		return &Signal{m.Session, stdjson.RawMessage(m.Data), holdfast.Sender{User: m.Entry.User, Client: m.Entry.Client}}, nil
+	}
+	return m.small()
+}
+
+func (m *members) small() (ServerFrame, error) {
+	switch m.T {
+	case TypeExpiring:
+		return &Expiring{m.In}, nil
+	case TypeToken:
+		return &TokenAnswer{m.Hello.Exp}, nil
+	case TypePing:
+		return &Ping{m.N}, nil
+	case TypePong:
+		return &Pong{m.N}, nil
+	case TypeBye:
+		var code holdfast.CloseCode
+		if err := json.Unmarshal(m.End.Code, &code); err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "bye has no code")
+		}
+		return &Bye{code, m.End.Reason, m.After, m.End.Spread}, nil
+	}
+	return &Unknown{m.T}, nil
+}
+
+// code is the member code where it is a string.
+func (m *members) code() holdfast.Code {
+	var c holdfast.Code
+	if json.Unmarshal(m.End.Code, &c) != nil {
+		return ""
+	}
+	return c
+}
+
+func (m *members) entry() holdfast.Entry {
+	e := holdfast.Entry{
+		Offset: m.Offset, First: m.Entry.First, Tag: m.Tag, Kind: m.Entry.Kind, At: millis(m.At), ID: m.ID,
+		From: holdfast.Sender{User: m.Entry.User, Client: m.Entry.Client}, Key: m.Entry.Key, Data: stdjson.RawMessage(m.Data),
+	}
+	if e.First == 0 {
+		e.First = e.Offset
+	}
+	if m.T != TypeRun {
+		return e
+	}
+	e.Kind = holdfast.KindRun
+	e.Run = &holdfast.Run{
+		Status: m.Entry.Status, Fragments: holdfast.FragmentNo(m.N), Tag: m.Entry.Chain, End: stdjson.RawMessage(m.Entry.RunResult),
+	}
+	for _, s := range m.Entry.Body {
+		// Where the fragments ended is not told to readers, who have no use for it.
+		e.Run.Body = append(e.Run.Body, holdfast.Segment{Part: s.Part, Text: s.Text, Event: stdjson.RawMessage(s.Event)})
+	}
+	return e
+}
+
+func (m *members) frag() *FragFrame {
+	return &FragFrame{
+		Session: m.Session, Run: m.Offset, N: holdfast.FragmentNo(m.N), M: max(m.Entry.Merged, 1), Tag: m.Entry.Chain,
+		Fragment: holdfast.Fragment{Part: m.Entry.Part, Text: m.Entry.Text, Event: stdjson.RawMessage(m.V)},
+	}
+}
+
+func (m *members) page() (*PageAnswer, error) {
+	p := &PageAnswer{ID: m.ID, Session: m.Session, Epoch: m.Epoch, More: m.More}
+	for _, raw := range m.Items {
+		item, err := decode(raw)
+		if err != nil {
+			return nil, err
+		}
+		p.Items = append(p.Items, item.entry())
+	}
+	return p, nil
+}

@@ -1,0 +1,318 @@
+// Package wire is Holdfast's native protocol, version 1: what a client and a server say to each other over one
+// connection. This file is all of it; a stranger can implement either side from here and from testdata/golden.json.
+//
+// # Carriage
+//
+// Every frame is one JSON object (RFC 8259) in one text message, at most [Limits] large. Its member t names its type.
+// A receiver skips frames of types and members that it does not know, so both sides may learn new ones. Over WebSocket
+// the path is /v1/ws/<n>, with any n: a client varies it from dial to dial, because browsers delay repeated dials of one
+// URL after failures. The subprotocol, if one is offered, is "holdfast.v1".
+//
+// # Flow
+//
+//	client                                server
+//	hello (token, client, gen, subs) -->
+//	                                 <--  welcome
+//	                                 <--  per session: sub (the outcome), what follows its cursor, live (caught up)
+//	send (id, data)                  -->
+//	                                 <--  entry (to every reader), ack (to the sender), in either order
+//	                                 <--  run, frag, frag ..., end
+//	ping / pong, both ways, when nothing else was sent for a while
+//	bye                              -->  or the other way round
+//
+// hello comes first and once, within 10 seconds. It authenticates and resumes all sessions: one round trip.
+//
+// # Positions
+//
+// In a session, entries stand at offsets o = 1, 2, 3 ... Each carries a tag g. A run is an entry that grows: its fragments
+// are numbered n = 1, 2, 3 ..., and h is a tag over all fragments up to n. A client keeps, for each session, the epoch e,
+// the highest o it has with its g, and for each open run its o, n and h. That is its cursor:
+//
+//	{"e":"<epoch>","o":812,"g":1871934,"r":[[806,40,99213]]}    r: [run offset, fragment, h] of each open run
+//
+// A session that has never been written to has the epoch "" and offset 0. Its first entry, and every entry at the first
+// offset of a new epoch, carries e.
+//
+// # Applying what comes
+//
+// An entry frame covers the offsets f to o (f is left out when equal to o: nothing was compacted away before it). With
+// have = the highest offset the client has come to: o <= have is a repeat, to be skipped; f > have+1 is a hole, which a
+// correct server never sends: subscribe again with the cursor. A frag frame covers the fragments n-m+1 to n (m is left out
+// when 1) of the run at o, likewise. In a sub with outcome snapshot or lost, the client drops what it held of the
+// session, and have becomes from-1. Open runs and the latest states that stand before from come then too, since they
+// still matter: an entry or run below from whose offset the client does not hold is new to it, and leaves have as it is.
+// A sub may come at any time and means the same each time: the session was answered anew.
+//
+// # Ends
+//
+// A connection ends with bye and a close code (holdfast.CloseCode); the code's range says whether to come back. After
+// may say when: wait after ms plus a random part of spread ms.
+package wire
+
+import (
+	"encoding/json"
+
+	"github.com/holdfast/holdfast"
+)
+
+// Version is the version of the protocol, the v of hello and welcome.
+const Version = 1
+
+// Limits of the protocol itself. A server may allow less and says so in welcome.
+const (
+	// MaxMessage is how large one message may be, in bytes, from either side but for snapshots of runs, which are as
+	// large as the run.
+	MaxMessage = 1 << 20
+	// MaxSubs is how many sessions one connection may read at a time.
+	MaxSubs = 256
+	// MaxCursorRuns is how many open runs one cursor may name.
+	MaxCursorRuns = 256
+	// MaxPage is how many entries one page may ask for.
+	MaxPage = 200
+	// MaxLast is how many entries a subscription may ask for.
+	MaxLast = 1000
+)
+
+// Type is the member t of a frame.
+type Type string
+
+// Frames that a client sends.
+const (
+	TypeHello  Type = "hello"  // first, once: who I am and what I read
+	TypeSub    Type = "sub"    // read a session, or move its cursor: an upsert, always answered by sub
+	TypeUnsub  Type = "unsub"  // stop reading a session; not answered
+	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
+	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id
+	TypeSignal Type = "signal" // tell the other readers, not the log; answered only by err
+	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
+	TypePing   Type = "ping"   // are you there; answered by pong with the same n
+	TypePong   Type = "pong"
+	TypeBye    Type = "bye" // I am leaving
+)
+
+// Frames that only a server sends. It also sends sub, page, signal, token, ping, pong and bye.
+const (
+	TypeWelcome  Type = "welcome"  // the answer to hello
+	TypeEntry    Type = "entry"    // a message, state or event
+	TypeRun      Type = "run"      // a run, as it stands: just opened, in the middle, or ended
+	TypeFrag     Type = "frag"     // fragments of a run, merged where they can be
+	TypeEnd      Type = "end"      // a run's end
+	TypeLive     Type = "live"     // caught up: what was there when you asked has been sent
+	TypeAck      Type = "ack"      // your send is durable, and this is where it stands
+	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
+	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
+)
+
+// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","subs":[...]}.
+type Hello struct {
+	Version int
+	Token   string
+	// Client is stable per device or tab; Gen grows with each of its dials. Of two connections of one client the one
+	// with the higher Gen lives, the other is closed at once with [holdfast.CloseSuperseded].
+	Client holdfast.ClientID
+	Gen    holdfast.Generation
+	// Agent names the client's software, for the server's log.
+	Agent string
+	Subs  []Sub
+}
+
+// Sub is {"t":"sub","s":"...","last":15,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
+// log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
+type Sub struct {
+	Session holdfast.SessionID
+	Last    int
+	// Cursor is nil for none.
+	Cursor *holdfast.Cursor
+}
+
+// Unsub is {"t":"unsub","s":"..."}.
+type Unsub struct{ Session holdfast.SessionID }
+
+// PageRequest is {"t":"page","id":"p1","s":"...","before":798,"limit":50}, or after instead of before. Before 0 with after 0
+// reads the newest.
+type PageRequest struct {
+	ID            string
+	Session       holdfast.SessionID
+	Before, After holdfast.Offset
+	Limit         int
+}
+
+// Send is {"t":"send","s":"...","id":"...","data":...}. The id makes it idempotent, for the same user, for as long as the log
+// lives: repeat it until it is acked.
+type Send struct {
+	Session holdfast.SessionID
+	ID      string
+	Data    json.RawMessage
+}
+
+// Signal is {"t":"signal","s":"...","data":...}; from the server with u and c, the sender's user and client. It reaches
+// whoever is connected now.
+type Signal struct {
+	Session holdfast.SessionID
+	Data    json.RawMessage
+	// From is set by the server.
+	From holdfast.Sender
+}
+
+// TokenRefresh is {"t":"token","token":"..."}.
+type TokenRefresh struct{ Token string }
+
+// Ping is {"t":"ping","n":1}.
+type Ping struct{ N uint64 }
+
+// Pong is {"t":"pong","n":1}.
+type Pong struct{ N uint64 }
+
+// Bye from a client is {"t":"bye"}; from a server {"t":"bye","code":1012,"reason":"restart","after":500,"spread":4000}, followed by
+// the transport's close with the same code. Times are in milliseconds.
+type Bye struct {
+	Code          holdfast.CloseCode
+	Reason        string
+	After, Spread int64
+}
+
+// Unknown is a frame of a type that this version does not know. It is skipped.
+type Unknown struct{ Type Type }
+
+// Welcome is {"t":"welcome","v":1,"conn":"...","user":"...","now":1790000000000,"beat":25000,"exp":1790003600000,"max":262144}.
+// Times are Unix milliseconds. Beat is how long, in ms, either side may be silent before it must ping; a side that
+// heard nothing for 2.5 beats takes the other for gone. Exp is left out for a token that does not expire; max is the
+// largest data of a send, in bytes.
+type Welcome struct {
+	Conn      holdfast.ConnID
+	User      holdfast.UserID
+	Now, Exp  int64
+	Beat, Max int64
+}
+
+// SubAnswer is {"t":"sub","s":"...","outcome":"snapshot","e":"...","from":798,"head":812,"more":true}. With outcome denied it has only
+// code and msg besides s. From is the first offset of what follows (runs and states that stand before it come too); head
+// is the last one now; more says that there are entries before from to page back to.
+type SubAnswer struct {
+	Session    holdfast.SessionID
+	Outcome    holdfast.Outcome
+	Epoch      holdfast.Epoch
+	From, Head holdfast.Offset
+	More       bool
+	// Code and Message are set with Denied.
+	Code    holdfast.Code
+	Message string
+}
+
+// Live is {"t":"live","s":"...","o":812}: everything up to o, which was the head, has been sent.
+type Live struct {
+	Session holdfast.SessionID
+	Offset  holdfast.Offset
+}
+
+// EntryFrame is {"t":"entry","s":"...","o":812,"f":810,"e":"...","g":1871934,"k":"message","id":"...","u":"...","c":"...","at":1790000000000,
+// "key":"...","data":...} for a message, state or event. f, e, id, u, c and key are left out where empty (f where equal to o).
+//
+// For a run it is {"t":"run","s":"...","o":806,...,"status":"open","n":40,"h":99213,"body":[...],"end":...}, without k and key; data
+// is what it was opened with. An element of body is {"p":"part","d":"text"} or {"p":"part","v":event}; p is left out where
+// empty. end is left out where empty.
+type EntryFrame struct {
+	Session holdfast.SessionID
+	// Epoch is set in the first entry of an epoch only.
+	Epoch holdfast.Epoch
+	Entry holdfast.Entry
+}
+
+// FragFrame is {"t":"frag","s":"...","o":806,"n":41,"m":1,"h":5512,"p":"part","d":"text"}, or with "v":event instead of d. It covers the
+// fragments n-m+1 to n; texts of several are joined. m is left out where 1.
+type FragFrame struct {
+	Session holdfast.SessionID
+	Run     holdfast.Offset
+	N       holdfast.FragmentNo
+	// M is how many fragments the frame covers, at least 1.
+	M        holdfast.FragmentNo
+	Tag      holdfast.Tag
+	Fragment holdfast.Fragment
+}
+
+// EndFrame is {"t":"end","s":"...","o":806,"n":300,"h":77123,"status":"complete","at":1790000000000,"data":...}. data is left out where
+// empty.
+type EndFrame struct {
+	Session   holdfast.SessionID
+	Run       holdfast.Offset
+	Fragments holdfast.FragmentNo
+	Tag       holdfast.Tag
+	Status    holdfast.RunStatus
+	At        int64
+	Data      json.RawMessage
+}
+
+// PageAnswer is {"t":"page","id":"p1","s":"...","e":"...","items":[...],"more":true}. items are entry and run frames without s, by
+// offset; more says that there are further ones in the direction asked for.
+type PageAnswer struct {
+	ID      string
+	Session holdfast.SessionID
+	Epoch   holdfast.Epoch
+	Items   []holdfast.Entry
+	More    bool
+}
+
+// Ack is {"t":"ack","s":"...","id":"...","o":813,"g":55122,"at":1790000000000,"dup":true}. dup is left out unless the message had been
+// written before; o is then where.
+type Ack struct {
+	Session   holdfast.SessionID
+	ID        string
+	Offset    holdfast.Offset
+	Tag       holdfast.Tag
+	At        int64
+	Duplicate bool
+}
+
+// ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
+// is refused; s and id are those of the refused frame. after, in ms, is there with rate_limited and unavailable.
+type ErrFrame struct {
+	Re      Type
+	Session holdfast.SessionID
+	ID      string
+	Code    holdfast.Code
+	Message string
+	After   int64
+}
+
+// Expiring is {"t":"expiring","in":30000}: the token expires in so many ms.
+type Expiring struct{ In int64 }
+
+// TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
+type TokenAnswer struct{ Exp int64 }
+
+// ClientFrame is what a client sends: *Hello, *Sub, *Unsub, *PageRequest, *Send, *Signal, *TokenRefresh, *Ping, *Pong, *Bye
+// or *Unknown.
+type ClientFrame interface{ clientFrame() }
+
+func (*Hello) clientFrame()        {}
+func (*Sub) clientFrame()          {}
+func (*Unsub) clientFrame()        {}
+func (*PageRequest) clientFrame()  {}
+func (*Send) clientFrame()         {}
+func (*Signal) clientFrame()       {}
+func (*TokenRefresh) clientFrame() {}
+func (*Ping) clientFrame()         {}
+func (*Pong) clientFrame()         {}
+func (*Bye) clientFrame()          {}
+func (*Unknown) clientFrame()      {}
+
+// ServerFrame is what a server sends: *Welcome, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer, *Ack,
+// *ErrFrame, *Signal, *Expiring, *TokenAnswer, *Ping, *Pong, *Bye or *Unknown.
+type ServerFrame interface{ serverFrame() }
+
+func (*Welcome) serverFrame()     {}
+func (*SubAnswer) serverFrame()   {}
+func (*EntryFrame) serverFrame()  {}
+func (*FragFrame) serverFrame()   {}
+func (*EndFrame) serverFrame()    {}
+func (*Live) serverFrame()        {}
+func (*PageAnswer) serverFrame()  {}
+func (*Ack) serverFrame()         {}
+func (*ErrFrame) serverFrame()    {}
+func (*Signal) serverFrame()      {}
+func (*Expiring) serverFrame()    {}
+func (*TokenAnswer) serverFrame() {}
+func (*Ping) serverFrame()        {}
+func (*Pong) serverFrame()        {}
+func (*Bye) serverFrame()         {}
+func (*Unknown) serverFrame()     {}
