@@ -1,7 +1,9 @@
 package tail
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -192,15 +194,9 @@ func (r *Reader) answered(info *driver.Info, outcome holdfast.Outcome, from hold
 
 // earlier returns the frames of open runs and latest states before an offset, and notes the runs in the cursor.
 func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offset, c *holdfast.Cursor) ([][]byte, error) {
-	var frames [][]byte
-	states, err := log.States(ctx, info.Session)
+	entries, err := log.States(ctx, info.Session)
 	if err != nil {
 		return nil, err
-	}
-	for i := range states {
-		if states[i].Offset < from {
-			frames = append(frames, wire.AppendEntry(nil, info.Session, "", &states[i]))
-		}
 	}
 	for _, open := range info.Open {
 		if open.Run >= from {
@@ -213,9 +209,16 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 		if err != nil {
 			return nil, err
 		}
-		frames = append(frames, wire.AppendEntry(nil, info.Session, "", &e))
+		entries = append(entries, e)
 		if !e.Run.Status.Ended() {
 			*c = c.With(holdfast.RunCursor{Run: e.Offset, Fragment: e.Run.Fragments, Tag: e.Run.Tag})
+		}
+	}
+	slices.SortFunc(entries, func(a, b holdfast.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
+	var frames [][]byte
+	for i := range entries {
+		if entries[i].Offset < from {
+			frames = append(frames, wire.AppendEntry(nil, info.Session, "", &entries[i]))
 		}
 	}
 	return frames, nil

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/server"
+	"github.com/holdfast/holdfast/store"
+	"github.com/holdfast/holdfast/store/pebble"
+)
+
+// nodeSettings are those that serve and dev have in common.
+type nodeSettings struct {
+	addr, data, durability string
+	logLevel, logFormat    string
+	debugAddr              string
+
+	server      server.Options
+	keep        store.Retention
+	keepEntries int
+	feed        time.Duration
+}
+
+func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
+	f.StringVar(&n.addr, "addr", addr, "address to listen on")
+	f.StringVar(&n.data, "data", "holdfast-data", "folder of the embedded store; it is made if it is not there")
+	f.StringVar(&n.durability, "durability", "fsync", "what an acknowledged write survives: fsync (a loss of power) or process (only a crash of the program)")
+	f.StringVar(&n.logLevel, "log-level", "info", "least severe log records to write: debug, info, warn or error")
+	f.StringVar(&n.logFormat, "log-format", "text", "form of the log: text or json")
+	f.StringVar(&n.debugAddr, "debug-addr", "", "address for profiles (pprof); empty for none. Whoever reaches it sees the program's memory")
+
+	o := &n.server
+	f.StringSliceVar(&o.Origins, "origins", nil, "pages that may connect besides those of this host: https://app.example.com, https://*.example.com; * lets in every page on the web")
+	f.DurationVar(&o.Beat, "beat", 25*time.Second, "how long a connection may be silent either way; after 2.5 times that the peer is taken for gone")
+	f.DurationVar(&o.HelloTimeout, "hello-timeout", 10*time.Second, "how long a connection may take to authenticate")
+	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
+	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
+	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
+	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
+	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
+	f.Float64Var(&o.Rate, "rate", 50, "frames per second that one connection may send for long")
+	f.IntVar(&o.Burst, "burst", 200, "frames that one connection may send at once")
+
+	f.DurationVar(&n.keep.MaxAge, "keep-age", 0, "how long entries are kept; 0 for ever")
+	f.IntVar(&n.keepEntries, "keep-entries", 0, "how many entries a session keeps; 0 for all")
+	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
+	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
+	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages is kept")
+}
+
+// logger makes the program's logger.
+func (n *nodeSettings) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(n.logLevel)); err != nil {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid, "log-level is %q; it may be debug, info, warn or error", n.logLevel)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch n.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	}
+	return nil, holdfast.Errorf(holdfast.CodeInvalid, "log-format is %q; it may be text or json", n.logFormat)
+}
+
+func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
+	return pebble.Open(pebble.Options{Dir: n.data, Sync: n.durability, Logger: log})
+}
+
+// node makes the server. It owns the store from then on.
+func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
+	o := n.server
+	o.Auth, o.Store, o.Logger = auth, db, log
+	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
+	return server.New(o)
+}
+
+type authSettings struct {
+	secretFile, keySetURL, issuer, audience string
+	publicKeyFiles, algorithms              []string
+	noExpiry                                bool
+}
+
+func (a *authSettings) register(f *pflag.FlagSet) {
+	f.StringVar(&a.secretFile, "jwt-secret-file", "", "file with a secret for HS256 tokens; holdfast token --new-secret makes one")
+	f.StringSliceVar(&a.publicKeyFiles, "jwt-public-key-file", nil, "files with public keys (PEM) for RS, PS, ES or EdDSA tokens")
+	f.StringVar(&a.keySetURL, "jwt-key-set-url", "", "URL of the issuer's key set (JWKS)")
+	f.StringSliceVar(&a.algorithms, "jwt-algorithms", nil, "accepted signature algorithms; default: those of the keys given")
+	f.StringVar(&a.issuer, "jwt-issuer", "", "issuer that tokens must have; empty accepts any")
+	f.StringVar(&a.audience, "jwt-audience", "", "audience that tokens must have; empty accepts any")
+	f.BoolVar(&a.noExpiry, "jwt-allow-no-expiry", false, "accept tokens that never expire")
+}
+
+// auth makes the verifier, or says which settings give it a key.
+func (a *authSettings) auth(log *slog.Logger) (server.Auth, error) {
+	o := server.JWTOptions{
+		KeySetURL: a.keySetURL, Algorithms: a.algorithms, Issuer: a.issuer, Audience: a.audience, AllowNoExpiry: a.noExpiry, Logger: log,
+	}
+	if a.secretFile == "" && len(a.publicKeyFiles) == 0 && a.keySetURL == "" {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid,
+			"there is no key to verify tokens with, and without one everybody would be let in: set --jwt-secret-file, --jwt-public-key-file or --jwt-key-set-url (or try holdfast dev)")
+	}
+	if a.secretFile != "" {
+		key, err := secretKey(a.secretFile)
+		if err != nil {
+			return nil, err
+		}
+		o.Keys = append(o.Keys, key)
+	}
+	for _, path := range a.publicKeyFiles {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "jwt-public-key-file cannot be read")
+		}
+		key, err := server.ParsePEM("", text)
+		if err != nil {
+			return nil, err
+		}
+		o.Keys = append(o.Keys, key)
+	}
+	return server.NewJWT(o)
+}
+
+func serveCommand() *cobra.Command {
+	var n nodeSettings
+	var a authSettings
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Serve sessions", Args: cobra.NoArgs,
+		Long: "Serve sessions: the WebSocket at /v1/ws/, the HTTP API at /v1/, /healthz and /readyz.\n\n" +
+			"Every setting may also be an environment variable, HOLDFAST_ADDR for --addr, or stand in the file that --config names.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settle(cmd); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), &n, &a)
+		},
+	}
+	cmd.Flags().String("config", "", "configuration file (YAML; the keys are the names of these flags)")
+	n.register(cmd.Flags(), ":8080")
+	a.register(cmd.Flags())
+	return cmd
+}
+
+func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
+	log, err := n.logger()
+	if err != nil {
+		return err
+	}
+	auth, err := a.auth(log)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(n.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	db, err := n.open(log)
+	if err != nil {
+		return err
+	}
+	srv, err := n.node(db, auth, log)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
+	err = runNode(ctx, n, srv, srv, listener)
+	return errors.Join(err, srv.Close())
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, holdfast.Wrap(holdfast.CodeUnavailable, err, "cannot listen on %s; choose another address with --addr", addr)
+	}
+	return l, nil
+}
+
+// runNode serves h on the listener and runs the node until ctx ends. The node goes first: it tells its connections to come
+// back elsewhere and ends what waits, so that the HTTP server has nothing left to wait for.
+func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Handler, l net.Listener) error {
+	web := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	failed := make(chan error, 2)
+	go func() { failed <- web.Serve(l) }() // ends by Shutdown below; its error is received at the end
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	node := make(chan error, 1)
+	go func() { node <- srv.Run(ctx) }() // ends with ctx; received below
+	stopDebug, err := debugServer(n.debugAddr)
+	if err != nil {
+		cancel()
+	}
+	defer stopDebug()
+
+	var serveErr error
+	select {
+	case <-ctx.Done():
+	case serveErr = <-failed:
+		cancel()
+	case nodeErr := <-node:
+		cancel()
+		node <- nodeErr
+	}
+	err = errors.Join(err, <-node)
+	stop, done := context.WithTimeout(context.Background(), n.server.Drain)
+	defer done()
+	if shutErr := web.Shutdown(stop); shutErr != nil {
+		err = errors.Join(err, web.Close())
+	}
+	if serveErr == nil {
+		serveErr = <-failed
+	}
+	if !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// debugServer serves profiles, if an address is given.
+func debugServer(addr string) (stop func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	l, err := listen(addr)
+	if err != nil {
+		return func() {}, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() { // ends when stop closes the server, and is waited for there
+		defer close(done)
+		_ = s.Serve(l)
+	}()
+	return func() {
+		_ = s.Close()
+		<-done
+	}, nil
+}

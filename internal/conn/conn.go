@@ -1,0 +1,279 @@
+// Package conn is one live connection: what arrives on it, what is written to it, and its end.
+//
+// # Two sides
+//
+// The reading side is the connection's own goroutine, which handles one frame after another; a send is durable before the
+// next frame is read, which keeps a sender's order and is back-pressure by itself. The writing side has one owner at a
+// time: the connection's [Lane], a goroutine that serves many connections and never waits, or, while the socket is busy or
+// the store must be read, a pump, a goroutine that ends when there is nothing left to do.
+//
+// # What a connection costs
+//
+// Its descriptor, one goroutine that holds no buffer while nothing arrives, and its cursors. There is no queue of
+// outgoing entries: what is to be written is what follows the cursors. Only answers to the client's own frames wait in a
+// buffer, and a client that does not take them is not read from.
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/tail"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/transport"
+	"github.com/holdfast/holdfast/wire"
+	"golang.org/x/time/rate"
+)
+
+// Log is what connections need of the store.
+type Log interface {
+	tail.Log
+	Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) (driver.Result, error)
+}
+
+// Auth turns tokens into grants.
+type Auth interface {
+	Verify(ctx context.Context, token string) (holdfast.Grant, error)
+}
+
+// Conn is one live connection.
+type Conn struct {
+	// Static after construction.
+	id      holdfast.ConnID
+	t       transport.Conn
+	cfg     *Config
+	lane    *Lane
+	started time.Time
+	// beat is the configured one less a random part, so that connections made together do not ping together.
+	beat time.Duration
+
+	// Owned by the reading side.
+	gen    holdfast.Generation
+	subs   map[holdfast.SessionID]*sub
+	limit  *rate.Limiter
+	client holdfast.ClientID
+	agent  string
+	ghost  hub.Conn
+
+	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
+	lastIn, lastOut atomic.Int64
+	grant           atomic.Pointer[holdfast.Grant]
+	greeted         atomic.Bool
+	// warned is the grant whose end has been announced.
+	warned atomic.Pointer[holdfast.Grant]
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	out   output
+	names []holdfast.SessionID
+}
+
+// output is what waits to be written, and who is at it.
+type output struct {
+	owner owner
+	// control holds framed answers. room is closed when it has been taken; nil when nobody waits for that.
+	control []byte
+	room    chan struct{}
+	dirty   []*sub
+	// end is set once: the connection is to be closed when control has been written.
+	end *ending
+}
+
+type ending struct {
+	code   holdfast.CloseCode
+	reason string
+	// since is when it was set: a peer that takes nothing does not hold the connection open.
+	since time.Time
+}
+
+// owner says who may write to the transport.
+type owner uint8
+
+const (
+	// nobody: there is nothing to write. Whoever finds something queues the connection with its lane.
+	nobody owner = iota
+	// queued: the lane has it on its list.
+	queued
+	// writing: the lane, or a pump, is at it; it looks for more before it lets go.
+	writing
+	// closed: nothing will be written any more.
+	closed
+)
+
+// sub is the connection's reading of one session.
+type sub struct {
+	conn *Conn
+	// membership is set before the sub is first woken.
+	membership *hub.Membership
+	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
+	dirty atomic.Bool
+	// gone: unsubscribed, or replaced by a later subscription to the same session.
+	gone atomic.Bool
+	// reader belongs to the writing side, once the sub was woken for the first time.
+	reader *tail.Reader
+}
+
+// Serve runs the connection until it ends. It is called by the transport, on the connection's own goroutine.
+func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
+	c := &Conn{id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), beat: cfg.Beat - cfg.Jitter(cfg.Beat/4)}
+	c.lane.add(c)
+	stop := context.AfterFunc(ctx, func() { c.leave(cfg.Spread()) })
+	err := t.Receive(func(msg []byte) error {
+		c.lastIn.Store(int64(cfg.now().Sub(c.started)))
+		return c.handle(ctx, msg)
+	})
+	stop()
+	c.finish(err)
+}
+
+// finish takes the connection out of everything. The transport closes the socket when Serve has returned, and lets a goodbye
+// that is on its way out first.
+func (c *Conn) finish(err error) {
+	c.lane.remove(c)
+	for _, s := range c.subs {
+		s.leave()
+	}
+	if c.greeted.Load() {
+		c.cfg.Hub.Detach(c)
+	}
+	c.mu.Lock()
+	end := c.out.end
+	c.out.owner, c.out.dirty, c.out.control = closed, nil, nil
+	c.roomLocked()
+	c.mu.Unlock()
+	c.logEnd(end, err)
+}
+
+// logEnd writes the one record that a connection leaves.
+func (c *Conn) logEnd(end *ending, err error) {
+	level, attrs := slog.LevelDebug, []slog.Attr{
+		slog.String("conn", string(c.id)), slog.String("client", string(c.client)), slog.Uint64("generation", uint64(c.gen)),
+		slog.Duration("age", c.cfg.now().Sub(c.started).Round(time.Millisecond)), slog.Int("sessions", len(c.subs)),
+		slog.String("remote", c.t.Info().Remote.String()), slog.String("agent", c.agent),
+	}
+	if g := c.grant.Load(); g != nil {
+		attrs = append(attrs, slog.String("user", string(g.User)))
+	}
+	switch {
+	case end != nil:
+		attrs = append(attrs, slog.String("by", "server"), slog.Int("code", int(end.code)), slog.String("reason", end.reason))
+		if end.code == holdfast.CloseInternal || end.code == holdfast.CloseProtocol {
+			level = slog.LevelWarn
+		}
+	case err != nil:
+		attrs = append(attrs, slog.String("by", "network"), slog.String("reason", err.Error()))
+	default:
+		attrs = append(attrs, slog.String("by", "client"))
+	}
+	c.cfg.Logger.LogAttrs(context.Background(), level, "connection ended", attrs...)
+}
+
+// Describe implements [hub.Conn].
+func (c *Conn) Describe() hub.ConnInfo {
+	c.mu.Lock()
+	names := c.names
+	c.mu.Unlock()
+	info := c.t.Info()
+	d := hub.ConnInfo{
+		ID: c.id, Client: c.client, Generation: c.gen, Transport: info.Transport, Remote: info.Remote.String(), Agent: c.agent,
+		Since: c.started, Sessions: names,
+	}
+	if g := c.grant.Load(); g != nil {
+		d.User = g.User
+	}
+	return d
+}
+
+// End implements [hub.Conn]: a goodbye with the code and reason, then the close.
+func (c *Conn) End(code holdfast.CloseCode, reason string) { c.bye(code, reason, 0, 0) }
+
+// leave tells the client to come back within a time, and ends the connection.
+func (c *Conn) leave(spread time.Duration) {
+	c.bye(holdfast.CloseRestart, "the server is restarting", 0, spread)
+}
+
+func (c *Conn) bye(code holdfast.CloseCode, reason string, after, spread time.Duration) {
+	frame := &wire.Bye{Code: code, Reason: reason, After: after.Milliseconds(), Spread: spread.Milliseconds()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.end != nil || c.out.owner == closed {
+		return
+	}
+	c.out.end = &ending{code, reason, c.cfg.now()}
+	c.out.control = c.t.AppendMessage(c.out.control, wire.Append(nil, frame))
+	c.queueLocked()
+}
+
+func (c *Conn) queueLocked() {
+	if c.out.owner == nobody {
+		c.out.owner = queued
+		c.lane.enqueue(c)
+	}
+}
+
+// roomLocked tells a reading side that waits for its answers to be taken.
+func (c *Conn) roomLocked() {
+	if c.out.room != nil {
+		close(c.out.room)
+		c.out.room = nil
+	}
+}
+
+// answer queues a frame for the client, and waits while too much of what it asked for earlier is still untaken.
+func (c *Conn) answer(f wire.ServerFrame) {
+	frame := wire.Append(nil, f)
+	c.mu.Lock()
+	for len(c.out.control) > c.cfg.MaxControl && c.out.owner != closed && c.out.end == nil {
+		if c.out.room == nil {
+			c.out.room = make(chan struct{})
+		}
+		room := c.out.room
+		c.mu.Unlock()
+		<-room
+		c.mu.Lock()
+	}
+	defer c.mu.Unlock()
+	if c.out.owner == closed || c.out.end != nil {
+		return
+	}
+	c.out.control = c.t.AppendMessage(c.out.control, frame)
+	c.queueLocked()
+}
+
+// Wake implements [hub.Reader]: the session has more.
+func (s *sub) Wake() {
+	if s.dirty.Swap(true) {
+		return
+	}
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.owner == closed {
+		return
+	}
+	c.out.dirty = append(c.out.dirty, s)
+	c.queueLocked()
+}
+
+// Signal implements [hub.Reader]. A client that does not keep up misses signals: they are not in the log, and there is no
+// queue for them.
+func (s *sub) Signal(frame []byte) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.owner == closed || c.out.end != nil || len(c.out.control) > c.cfg.MaxControl {
+		return
+	}
+	c.out.control = c.t.AppendMessage(c.out.control, frame)
+	c.queueLocked()
+}
+
+func (s *sub) leave() {
+	s.gone.Store(true)
+	s.membership.Leave()
+}

@@ -1,0 +1,363 @@
+package conn
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/tail"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/wire"
+)
+
+// handle does what one message asks. It never fails: a client that breaks the protocol is told so and the connection ends
+// by its goodbye; after that, what still comes is not looked at.
+func (c *Conn) handle(ctx context.Context, msg []byte) error {
+	if c.ending() {
+		return nil
+	}
+	f, err := wire.DecodeClient(msg)
+	if err != nil {
+		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
+		return nil
+	}
+	if h, ok := f.(*wire.Hello); ok {
+		c.hello(ctx, h)
+		return nil
+	}
+	if !c.greeted.Load() {
+		c.bye(holdfast.CloseProtocol, "the first frame must be hello", 0, 0)
+		return nil
+	}
+	if !c.limit.AllowN(c.cfg.now(), 1) {
+		c.limited(f)
+		return nil
+	}
+	c.dispatch(ctx, f)
+	return nil
+}
+
+func (c *Conn) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.end != nil || c.out.owner == closed
+}
+
+func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
+	switch f := f.(type) {
+	case *wire.Sub:
+		c.subscribe(f)
+	case *wire.Unsub:
+		c.unsubscribe(f.Session)
+	case *wire.PageRequest:
+		c.page(ctx, f)
+	case *wire.Send:
+		c.send(ctx, f)
+	case *wire.Signal:
+		c.signal(f)
+	case *wire.TokenRefresh:
+		c.refresh(ctx, f)
+	case *wire.Ping:
+		c.answer(&wire.Pong{N: f.N})
+	case *wire.Bye:
+		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
+	case *wire.Pong, *wire.Unknown:
+		// A pong has done its work by arriving. A frame that this version does not know is skipped, so that clients may
+		// be newer than servers.
+	}
+}
+
+// limited refuses a frame of a client that sends too many. What can be repeated later is refused; a client that goes on
+// regardless, until the debt is ten times the burst, is closed.
+func (c *Conn) limited(f wire.ClientFrame) {
+	now := c.cfg.now()
+	c.limit.ReserveN(now, 1)
+	if c.limit.TokensAt(now) < -10*float64(c.cfg.Burst) {
+		c.bye(holdfast.CloseRateLimited, "too many frames", time.Second, 5*time.Second)
+		return
+	}
+	e := wire.ErrFrame{Code: holdfast.CodeRateLimited, Message: "too many frames; wait, then repeat it", After: 1000}
+	switch f := f.(type) {
+	case *wire.Send:
+		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
+	case *wire.PageRequest:
+		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
+	case *wire.Sub:
+		e.Re, e.Session = wire.TypeSub, f.Session
+	case *wire.TokenRefresh:
+		e.Re = wire.TypeToken
+	default:
+		return
+	}
+	c.answer(&e)
+}
+
+// hello authenticates, makes this the living connection of its client, and resumes all sessions.
+func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
+	switch {
+	case c.greeted.Load():
+		c.bye(holdfast.CloseProtocol, "hello comes once", 0, 0)
+		return
+	case h.Version != wire.Version:
+		c.bye(holdfast.CloseVersion, "this server speaks version 1 of the protocol", 0, 0)
+		return
+	}
+	if err := h.Client.Validate(); err != nil {
+		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
+		return
+	}
+	grant, ok := c.verify(ctx, h.Token)
+	if !ok {
+		return
+	}
+	c.client, c.gen, c.agent = h.Client, h.Gen, clip(h.Agent, 128)
+	c.subs = map[holdfast.SessionID]*sub{}
+	c.limit = c.cfg.limiter()
+	c.grant.Store(&grant)
+	ghost, ok := c.cfg.Hub.Attach(c)
+	if !ok {
+		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
+		return
+	}
+	c.greeted.Store(true)
+	if ghost != nil {
+		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
+	}
+	now := c.cfg.now()
+	c.answer(&wire.Welcome{
+		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
+		Max: int64(c.cfg.MaxData),
+	})
+	for i := range h.Subs {
+		c.subscribe(&h.Subs[i])
+	}
+}
+
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func clip(s string, most int) string { return s[:min(len(s), most)] }
+
+// verify turns a token into a grant, or ends the connection with the code that tells the client what to do.
+func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
+	defer cancel()
+	grant, err := c.cfg.Auth.Verify(ctx, token)
+	switch holdfast.CodeOf(err) {
+	case "":
+	case holdfast.CodeUnauthorized, holdfast.CodeForbidden, holdfast.CodeInvalid:
+		c.bye(holdfast.CloseUnauthorized, holdfast.MessageOf(err), 0, 0)
+		return grant, false
+	default:
+		c.cfg.Logger.Error("tokens cannot be verified", "err", err)
+		c.bye(holdfast.CloseOverload, "tokens cannot be verified now", 2*time.Second, 5*time.Second)
+		return grant, false
+	}
+	if grant.User == "" {
+		c.bye(holdfast.CloseUnauthorized, "the token names no user", 0, 0)
+		return grant, false
+	}
+	return grant, true
+}
+
+// subscribe begins to read a session, or moves a reading to another cursor. It is always answered.
+func (c *Conn) subscribe(f *wire.Sub) {
+	err := c.mayRead(f.Session)
+	if _, again := c.subs[f.Session]; err == nil && !again && len(c.subs) >= c.cfg.MaxSubs {
+		err = holdfast.Errorf(holdfast.CodeTooLarge, "a connection reads at most %d sessions", c.cfg.MaxSubs)
+	}
+	if err != nil {
+		c.unsubscribe(f.Session)
+		c.answer(&wire.SubAnswer{
+			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
+		})
+		return
+	}
+	c.unsubscribe(f.Session)
+	last := f.Last
+	if last <= 0 {
+		last = c.cfg.Last
+	}
+	// Dirty from the start, so that nobody puts it on the list before it has its reader.
+	s := &sub{conn: c}
+	s.dirty.Store(true)
+	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
+	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
+	c.subs[f.Session] = s
+	c.listSessions()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.owner == closed {
+		return
+	}
+	c.out.dirty = append(c.out.dirty, s)
+	c.queueLocked()
+}
+
+func (c *Conn) mayRead(s holdfast.SessionID) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if !c.grant.Load().Allows(holdfast.ActionRead, s) {
+		return holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow reading this session")
+	}
+	return nil
+}
+
+func (c *Conn) unsubscribe(id holdfast.SessionID) {
+	s, ok := c.subs[id]
+	if !ok {
+		return
+	}
+	s.leave()
+	delete(c.subs, id)
+	c.listSessions()
+}
+
+// listSessions makes the list that others see; a new one, since they may be looking at the old.
+func (c *Conn) listSessions() {
+	names := make([]holdfast.SessionID, 0, len(c.subs))
+	for id := range c.subs {
+		names = append(names, id)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names = names
+}
+
+func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) {
+	if code := holdfast.CodeOf(err); code == holdfast.CodeInternal || code == holdfast.CodeUnavailable {
+		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
+	}
+	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
+	if e.Code == holdfast.CodeUnavailable {
+		e.After = 1000
+	}
+	c.answer(&e)
+}
+
+// pageBytes is how large a page of history is, about; a page always has one entry.
+const pageBytes = 256 << 10
+
+func (c *Conn) page(ctx context.Context, f *wire.PageRequest) {
+	err := c.mayRead(f.Session)
+	if err == nil {
+		err = checkPage(f)
+	}
+	if err != nil {
+		c.refuse(wire.TypePage, f.Session, f.ID, err)
+		return
+	}
+	limit := f.Limit
+	if limit == 0 {
+		limit = c.cfg.Last
+	}
+	q := driver.Query{After: f.After, Before: f.Before, Limit: limit, MaxBytes: pageBytes}
+	if f.After == 0 && f.Before == 0 {
+		q.Before = ^holdfast.Offset(0)
+	}
+	page, err := c.cfg.Log.Read(ctx, f.Session, q)
+	if err != nil {
+		c.refuse(wire.TypePage, f.Session, f.ID, err)
+		return
+	}
+	c.answer(&wire.PageAnswer{ID: f.ID, Session: f.Session, Epoch: page.Info.Epoch, Items: page.Entries, More: page.More})
+}
+
+func checkPage(f *wire.PageRequest) error {
+	switch {
+	case holdfast.ValidateKey("page id", f.ID) != nil:
+		return holdfast.ValidateKey("page id", f.ID)
+	case f.Limit < 0 || f.Limit > wire.MaxPage:
+		return holdfast.Errorf(holdfast.CodeInvalid, "limit is %d; it may be 1 to %d", f.Limit, wire.MaxPage)
+	case f.Before != 0 && f.After != 0:
+		return holdfast.Errorf(holdfast.CodeInvalid, "a page has before or after, not both")
+	}
+	return nil
+}
+
+// send appends a message, and acknowledges it when it is durable. The next frame is read after that, so that what one
+// sender sent stands in the order sent.
+func (c *Conn) send(ctx context.Context, f *wire.Send) {
+	data, err := c.checkSend(f)
+	if err != nil {
+		c.refuse(wire.TypeSend, f.Session, f.ID, err)
+		return
+	}
+	entry := driver.NewEntry{
+		Kind: holdfast.KindMessage, ID: f.ID, From: holdfast.Sender{User: c.grant.Load().User, Client: c.client}, Data: data, Feed: true,
+	}
+	res, err := c.cfg.Log.Apply(ctx, f.Session, driver.Append{Entries: []driver.NewEntry{entry}})
+	if err != nil {
+		c.refuse(wire.TypeSend, f.Session, f.ID, err)
+		return
+	}
+	w := res.Entries[0]
+	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate})
+}
+
+func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
+	if err := f.Session.Validate(); err != nil {
+		return nil, err
+	}
+	if err := holdfast.ValidateKey("message id", f.ID); err != nil {
+		return nil, err
+	}
+	if !c.grant.Load().Allows(holdfast.ActionSend, f.Session) {
+		return nil, holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow sending to this session")
+	}
+	return c.checkData(f.Data)
+}
+
+// checkData returns the data without insignificant white space.
+func (c *Conn) checkData(data json.RawMessage) (json.RawMessage, error) {
+	if len(data) == 0 {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid, "the frame has no data")
+	}
+	if len(data) > c.cfg.MaxData {
+		return nil, holdfast.Errorf(holdfast.CodeTooLarge, "data has %d bytes, at most %d are allowed", len(data), c.cfg.MaxData)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, data); err != nil {
+		return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "data is not valid JSON")
+	}
+	return b.Bytes(), nil
+}
+
+// signal passes data to whoever reads the session now, through their connections and not the log.
+func (c *Conn) signal(f *wire.Signal) {
+	_, err := c.checkSend(&wire.Send{Session: f.Session, ID: "signal", Data: f.Data})
+	if err != nil {
+		c.refuse(wire.TypeSignal, f.Session, "", err)
+		return
+	}
+	f.From = holdfast.Sender{User: c.grant.Load().User, Client: c.client}
+	c.cfg.Hub.Signal(f.Session, wire.Append(nil, f))
+}
+
+// refresh takes a fresh token. It must be of the same user; what it no longer allows to read is denied at once.
+func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
+	defer cancel()
+	grant, err := c.cfg.Auth.Verify(ctx, f.Token)
+	if err == nil && grant.User != c.grant.Load().User {
+		err = holdfast.Errorf(holdfast.CodeForbidden, "the token is another user's; reconnect to change users")
+	}
+	if err != nil {
+		c.refuse(wire.TypeToken, "", "", err)
+		return
+	}
+	c.grant.Store(&grant)
+	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
+	for id := range c.subs {
+		if !grant.Allows(holdfast.ActionRead, id) {
+			c.subscribe(&wire.Sub{Session: id})
+		}
+	}
+}

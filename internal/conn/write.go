@@ -1,0 +1,246 @@
+package conn
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/tail"
+)
+
+// chunk is about how much is gathered for one write, in bytes. What does not go out with it stays in the log, not in a
+// buffer.
+const chunk = 64 << 10
+
+// piece is how much a pump writes under one deadline: small, so that a socket that takes a little now and then is a slow
+// one, and only a socket that takes nothing is a dead one.
+const piece = 4 << 10
+
+// flush writes what is ready, as far as it goes without waiting. What remains is a pump's work.
+func (l *Lane) flush(ctx context.Context, c *Conn) {
+	c.mu.Lock()
+	if c.out.owner != queued {
+		c.mu.Unlock()
+		return
+	}
+	c.out.owner = writing
+	c.mu.Unlock()
+
+	out, slow := l.gather(c)
+	n, err := 0, error(nil)
+	if len(out) > 0 {
+		n, err = c.t.TryWrite(out)
+	}
+	switch {
+	case err != nil:
+		c.fail()
+	case n < len(out) || slow:
+		l.pump(ctx, c, append([]byte(nil), out[n:]...))
+	default:
+		c.wrote(n)
+		c.release()
+	}
+}
+
+// gather collects what is ready. slow says that the store must be read for the rest.
+func (l *Lane) gather(c *Conn) (out []byte, slow bool) {
+	control, dirty := c.takeOutput()
+	if len(control) == 0 && len(dirty) == 1 {
+		if out, ok := l.fanOut(c, dirty[0]); ok {
+			return out, false
+		}
+	}
+	out, slow = c.collect(append(l.scratch[:0], control...), dirty)
+	l.scratch = out
+	return out, slow
+}
+
+// fanOut gathers for a connection of which one session has more, from what was gathered for the one before, if both stand
+// at the same place.
+func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
+	at, live := s.reader.Peek()
+	if !live || s.gone.Load() {
+		return nil, false
+	}
+	if l.last.from != at || !l.last.after.AtEnd() && !l.last.more {
+		before := *s.reader
+		b, ok := before.Live(chunk)
+		if !ok {
+			return nil, false
+		}
+		l.last = fanout{from: at, after: before, bytes: frameAll(c, l.last.bytes[:0], b.Frames), more: b.More}
+	}
+	s.dirty.Store(false)
+	s.reader.Jump(&l.last.after)
+	if l.last.more || !s.reader.AtEnd() {
+		s.Wake()
+	}
+	return l.last.bytes, true
+}
+
+func frameAll(c *Conn, dst []byte, frames [][]byte) []byte {
+	for _, f := range frames {
+		dst = c.t.AppendMessage(dst, f)
+	}
+	return dst
+}
+
+// takeOutput takes what waits. The caller is the owner.
+func (c *Conn) takeOutput() (control []byte, dirty []*sub) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	control, dirty = c.out.control, c.out.dirty
+	c.out.control, c.out.dirty = nil, nil
+	c.roomLocked()
+	return control, dirty
+}
+
+// collect appends what follows the cursors of the dirty subs, a chunk in all, sharing it between them. Those that have more
+// are dirty again.
+func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
+	for _, s := range dirty {
+		if s.gone.Load() {
+			continue
+		}
+		if len(out) >= chunk {
+			c.markAgain(s)
+			continue
+		}
+		// Cleared first: a change that comes while the tail is read marks the sub anew.
+		s.dirty.Store(false)
+		b, ok := s.reader.Live(max(chunk-len(out), 1))
+		out = frameAll(c, out, b.Frames)
+		if !ok || b.More {
+			s.Wake()
+			slow = slow || !ok
+		}
+	}
+	return out, slow
+}
+
+// markAgain puts a sub that is dirty already back on the list.
+func (c *Conn) markAgain(s *sub) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.dirty = append(c.out.dirty, s)
+}
+
+func (c *Conn) wrote(n int) {
+	if n > 0 {
+		c.lastOut.Store(int64(c.cfg.now().Sub(c.started)))
+	}
+}
+
+// release lets go of the writing side, unless something came meanwhile: then the connection is queued again, behind the
+// others of its lane. It carries an end out once everything before it has been written.
+func (c *Conn) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.out.owner == closed:
+	case len(c.out.control) > 0 || len(c.out.dirty) > 0 && c.out.end == nil:
+		c.out.owner = queued
+		c.lane.enqueue(c)
+	case c.out.end != nil:
+		c.out.owner = closed
+		c.t.Close(c.out.end.code, c.out.end.reason)
+	default:
+		c.out.owner = nobody
+	}
+}
+
+// fail gives up a connection whose socket failed. The reading side finds out by itself, and cleans up.
+func (c *Conn) fail() {
+	c.mu.Lock()
+	c.out.owner = closed
+	c.roomLocked()
+	c.mu.Unlock()
+	c.t.Abort()
+}
+
+// pump writes rest, which did not go out without waiting, and goes on until nothing is left. Its goroutine ends then, or
+// with the connection, whose transport fails its writes; the lane waits for it.
+func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
+	l.pumps.Go(func() {
+		if err := c.writeAll(rest); err != nil {
+			c.fail()
+			return
+		}
+		for {
+			out, idle, err := c.pumpOnce(ctx)
+			if err == nil {
+				err = c.writeAll(out)
+			}
+			if err != nil {
+				c.fail()
+				return
+			}
+			if idle {
+				c.release()
+				return
+			}
+		}
+	})
+}
+
+// pumpOnce gathers as a lane does, and reads the store where that is needed. Sessions take turns: one that is far behind
+// does not hold up another that is live.
+func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) {
+	out, dirty := c.takeOutput()
+	if len(out) == 0 && len(dirty) == 0 {
+		return nil, true, nil
+	}
+	for _, s := range dirty {
+		if s.gone.Load() {
+			continue
+		}
+		if len(out) >= chunk {
+			c.markAgain(s)
+			continue
+		}
+		s.dirty.Store(false)
+		b, ok := s.reader.Live(chunk - len(out))
+		if !ok {
+			b, err = c.catchUp(ctx, s)
+			if err != nil {
+				return nil, false, err
+			}
+		}
+		out = frameAll(c, out, b.Frames)
+		if b.More {
+			s.Wake()
+		}
+	}
+	return out, false, nil
+}
+
+// catchUp reads the store for one sub. Reads are few at a time, so that a thousand clients that come back at once do not
+// hold a thousand pages in memory.
+func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
+	select {
+	case c.lane.reads <- struct{}{}:
+	case <-ctx.Done():
+		return tail.Batch{}, ctx.Err()
+	}
+	defer func() { <-c.lane.reads }()
+	b, err := s.reader.CatchUp(ctx, c.cfg.Log, chunk)
+	if err != nil {
+		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)
+		c.bye(holdfast.CloseInternal, "the session cannot be read now", time.Second, 5*time.Second)
+		return tail.Batch{}, nil
+	}
+	return b, nil
+}
+
+// writeAll writes with a deadline per piece; see piece.
+func (c *Conn) writeAll(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if err := c.t.Write(p[:n], c.cfg.WriteTimeout); err != nil {
+			return err
+		}
+		c.wrote(n)
+		p = p[n:]
+	}
+	return nil
+}

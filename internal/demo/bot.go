@@ -1,0 +1,220 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// consumer is the name under which the bot's place in the feed is kept.
+const consumer = "demo-bot"
+
+// perSecond is how many words the bot writes.
+const perSecond = 40
+
+// bot answers what people write. It may be killed at any moment: what it has to do is written down in the sessions, and
+// every write that it makes may be repeated.
+type bot struct {
+	api *api
+	log *slog.Logger
+
+	// jobs counts the answers and tasks under way; run waits for them.
+	jobs sync.WaitGroup
+}
+
+func newBot(o Options) *bot {
+	// Each answer under way holds a connection; the default of two idle ones would dial for every word.
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	return &bot{api: &api{base: o.API, token: o.BackendToken, http: &http.Client{Transport: transport}}, log: o.Logger}
+}
+
+// feedItem is what the feed tells of a message.
+type feedItem struct {
+	Cursor  string             `json:"cursor"`
+	Session holdfast.SessionID `json:"session"`
+	Entry   struct {
+		ID   string          `json:"id"`
+		Data json.RawMessage `json:"data"`
+	} `json:"entry"`
+}
+
+// run takes up what was under way when the bot last stopped, and then follows the feed until ctx ends.
+func (b *bot) run(ctx context.Context) error {
+	defer b.api.http.CloseIdleConnections()
+	defer b.jobs.Wait()
+	resumed := false
+	for ctx.Err() == nil {
+		var err error
+		if !resumed {
+			err = b.resume(ctx)
+			resumed = err == nil
+		}
+		if err == nil {
+			err = b.api.follow(ctx, "/v1/feed?consumer="+consumer, func(line []byte) error { return b.take(ctx, line) })
+		}
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("the demo's bot cannot reach the API and will try again", "err", err)
+		}
+		sleep(ctx, time.Second/2)
+	}
+	return nil
+}
+
+// resume goes on with the runs and tasks that are open.
+func (b *bot) resume(ctx context.Context) error {
+	after := ""
+	for {
+		var page struct {
+			Runs []struct {
+				Session holdfast.SessionID `json:"session"`
+				Run     holdfast.Offset    `json:"run"`
+				ID      string             `json:"id"`
+			} `json:"runs"`
+			Next string `json:"next"`
+		}
+		if err := b.api.insist(ctx, http.MethodGet, "/v1/runs"+after, nil, &page); err != nil {
+			return err
+		}
+		for _, r := range page.Runs {
+			if strings.HasPrefix(string(r.Session), prefix) && strings.HasPrefix(r.ID, answerID("")) {
+				b.jobs.Go(func() { b.report("answer", b.goOn(ctx, r.Session, r.Run)) })
+			}
+		}
+		if page.Next == "" {
+			break
+		}
+		after = "?after=" + page.Next
+	}
+	return b.resumeTasks(ctx)
+}
+
+func (b *bot) report(what string, err error) {
+	if err != nil && !isCancel(err) {
+		b.log.Warn("the demo's bot gave something up", "what", what, "err", err)
+	}
+}
+
+func isCancel(err error) bool { return strings.Contains(err.Error(), context.Canceled.Error()) }
+
+// take acts on one item of the feed and then notes its place. Killed in between, it acts twice, which the ids make once.
+func (b *bot) take(ctx context.Context, line []byte) error {
+	var it feedItem
+	if err := json.Unmarshal(line, &it); err != nil {
+		return err
+	}
+	if strings.HasPrefix(string(it.Session), prefix) {
+		if err := b.act(ctx, &it); err != nil && !final(err) {
+			return err
+		}
+	}
+	return b.api.insist(ctx, http.MethodPost, "/v1/feed/consumers/"+consumer, map[string]string{"cursor": it.Cursor}, nil)
+}
+
+func (b *bot) act(ctx context.Context, it *feedItem) error {
+	var said struct {
+		Text string `json:"text"`
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(it.Entry.Data, &said) != nil {
+		return nil // somebody else's idea of a message
+	}
+	if strings.HasSuffix(string(it.Session), ":task") {
+		if said.Type == "start" {
+			return b.startTask(ctx, it.Session, it.Entry.ID)
+		}
+		return nil
+	}
+	if said.Text == "" {
+		return nil
+	}
+	return b.startAnswer(ctx, it.Session, it.Entry.ID, said.Text)
+}
+
+func answerID(message string) string { return "answer:" + message }
+
+// answerData is what the bot's runs are opened with. The question is in it, so that whoever goes on after a crash has
+// all that the answer follows from.
+type answerData struct {
+	Role     string `json:"role"`
+	Re       string `json:"re"`
+	Question string `json:"question"`
+}
+
+type runState struct {
+	Run       holdfast.Offset    `json:"run"`
+	Status    holdfast.RunStatus `json:"status"`
+	Fence     holdfast.Fence     `json:"fence"`
+	Fragments int                `json:"fragments"`
+}
+
+func (b *bot) startAnswer(ctx context.Context, s holdfast.SessionID, message, question string) error {
+	if len(question) > 2000 {
+		question = strings.ToValidUTF8(question[:2000], "")
+	}
+	run, err := b.open(ctx, s, answerData{"assistant", message, question})
+	if err != nil || run.Status != holdfast.RunOpen {
+		return err
+	}
+	b.jobs.Go(func() { b.report("answer", b.write(ctx, s, run, message, question)) })
+	return nil
+}
+
+func (b *bot) open(ctx context.Context, s holdfast.SessionID, data answerData) (runState, error) {
+	var run runState
+	err := b.api.insist(ctx, http.MethodPost, sessionPath(s, "/runs"),
+		map[string]any{"id": answerID(data.Re), "data": data, "takeOver": true}, &run)
+	return run, err
+}
+
+// goOn takes an open run over and writes the rest of it.
+func (b *bot) goOn(ctx context.Context, s holdfast.SessionID, run holdfast.Offset) error {
+	var entry struct {
+		Data answerData `json:"data"`
+	}
+	if err := b.api.insist(ctx, http.MethodGet, sessionPath(s, fmt.Sprintf("/runs/%d", run)), nil, &entry); err != nil {
+		return err
+	}
+	state, err := b.open(ctx, s, entry.Data)
+	if err != nil || state.Status != holdfast.RunOpen {
+		return err
+	}
+	b.log.Info("the demo's bot goes on with an answer", "session", s, "run", run, "fragment", state.Fragments)
+	return b.write(ctx, s, state, entry.Data.Re, entry.Data.Question)
+}
+
+// write writes the answer word by word, from the fragment at which the run stands. The same question always has the same
+// answer, so fragment n is always the same word.
+func (b *bot) write(ctx context.Context, s holdfast.SessionID, run runState, message, question string) error {
+	words := compose(message, question)
+	path := sessionPath(s, fmt.Sprintf("/runs/%d/fragments", run.Run))
+	tick := time.NewTicker(time.Second / perSecond)
+	defer tick.Stop()
+	for n := run.Fragments; n < len(words); n++ {
+		err := b.api.insist(ctx, http.MethodPost, path, map[string]any{
+			"fence": run.Fence, "after": n, "fragments": []fragment{words[n]},
+		}, nil)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		// Models hesitate now and then.
+		if rand.N(60) == 0 {
+			sleep(ctx, rand.N(200*time.Millisecond))
+		}
+	}
+	return b.api.insist(ctx, http.MethodPost, sessionPath(s, fmt.Sprintf("/runs/%d/end", run.Run)), map[string]any{
+		"fence": run.Fence, "status": holdfast.RunComplete, "data": map[string]int{"words": len(words)},
+	}, nil)
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/lease"
+	"github.com/holdfast/holdfast/store"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+// leases runs the lease table: it feeds it what the store did, and ends the runs whose producers are gone. It implements
+// httpapi.Leases.
+type leases struct {
+	now func() time.Time
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	table *lease.Table
+	holds map[driver.RunRef][]chan struct{}
+}
+
+func (l *leases) init(term time.Duration, now func() time.Time) {
+	l.now, l.table, l.holds = now, lease.New(term), map[driver.RunRef][]chan struct{}{}
+}
+
+// load gives every open run one term. Called before anything else is served.
+func (l *leases) load(ctx context.Context, db *store.Store) error {
+	var after driver.RunRef
+	for {
+		page, err := db.OpenRuns(ctx, after, 1000)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		l.mu.Lock()
+		for _, r := range page {
+			after = driver.RunRef{Session: r.Session, Run: r.Run}
+			l.table.Renew(after, l.now())
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (l *leases) changed(ch *driver.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ch.Deleted {
+		l.table.Drop(ch.Session)
+		for ref := range l.holds {
+			if ref.Session == ch.Session {
+				l.letGo(ref)
+			}
+		}
+		return
+	}
+	for i := range ch.Items {
+		switch it := &ch.Items[i]; {
+		case it.Entry != nil && it.Entry.Kind == holdfast.KindRun && !it.Entry.Run.Status.Ended():
+			l.table.Renew(driver.RunRef{Session: ch.Session, Run: it.Entry.Offset}, l.now())
+		case it.Fragments != nil:
+			l.table.Renew(driver.RunRef{Session: ch.Session, Run: it.Fragments.Run}, l.now())
+		case it.End != nil:
+			ref := driver.RunRef{Session: ch.Session, Run: it.End.Run}
+			l.table.Ended(ref)
+			l.letGo(ref)
+		}
+	}
+}
+
+// letGo tells the holders of a run that it is theirs no more.
+func (l *leases) letGo(ref driver.RunRef) {
+	for _, ch := range l.holds[ref] {
+		close(ch)
+	}
+	delete(l.holds, ref)
+}
+
+// Hold implements httpapi.Leases.
+func (l *leases) Hold(s holdfast.SessionID, run holdfast.Offset, _ holdfast.Fence) (<-chan struct{}, func()) {
+	ref := driver.RunRef{Session: s, Run: run}
+	lost := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// An earlier holder is told to look whether the run is still its own: this one may have taken it over.
+	l.letGo(ref)
+	l.table.Hold(ref, l.now())
+	l.holds[ref] = []chan struct{}{lost}
+	return lost, func() { l.release(ref, lost) }
+}
+
+func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.table.Release(ref, l.now())
+	for i, ch := range l.holds[ref] {
+		if ch == lost {
+			l.holds[ref] = append(l.holds[ref][:i], l.holds[ref][i+1:]...)
+		}
+	}
+	if len(l.holds[ref]) == 0 {
+		delete(l.holds, ref)
+	}
+}
+
+// run ends the runs whose leases have lapsed, until ctx ends.
+func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		lapsed := l.table.Lapsed(l.now())
+		l.mu.Unlock()
+		for _, r := range lapsed {
+			_, err := db.Apply(ctx, r.Session, driver.EndRun{Run: r.Run, Status: holdfast.RunInterrupted, Force: true})
+			switch holdfast.CodeOf(err) {
+			case "":
+				log.Info("a run lost its producer and was interrupted", "session", r.Session, "run", r.Run)
+			case holdfast.CodeEnded, holdfast.CodeNotFound:
+				l.mu.Lock()
+				l.table.Ended(r)
+				l.mu.Unlock()
+			default:
+				log.Error("a run that lost its producer cannot be ended", "session", r.Session, "run", r.Run, "err", err)
+			}
+		}
+	}
+}

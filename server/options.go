@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/auth"
+	"github.com/holdfast/holdfast/store"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/store/memory"
+)
+
+// Auth turns a token into what it allows. [NewJWT] makes one; an embedding program may bring its own.
+type Auth interface {
+	// Verify returns what a token allows. A token that is not good is [holdfast.CodeUnauthorized]; where that cannot be
+	// found out now, it is [holdfast.CodeUnavailable]. Error texts never hold the token. It may be called at any time.
+	Verify(ctx context.Context, token string) (holdfast.Grant, error)
+}
+
+// JWTOptions say which JSON Web Tokens are accepted.
+type JWTOptions = auth.Options
+
+// Key is a key that tokens are signed with; see [SecretKey].
+type Key = auth.Key
+
+// NewJWT returns an [Auth] for JSON Web Tokens. Errors are [holdfast.CodeInvalid] and name the option.
+func NewJWT(o JWTOptions) (Auth, error) { return auth.New(o) }
+
+// SecretKey makes a key of a shared secret for HS256 tokens, of at least 32 bytes. The id may be empty.
+func SecretKey(id string, secret []byte) (Key, error) { return auth.SecretKey(id, secret) }
+
+// ParsePEM reads a public key for RS, PS, ES or EdDSA tokens. The id may be empty.
+func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, data) }
+
+// Options are what a server is made with. Auth is required; every other field may be left out.
+type Options struct {
+	// Auth verifies tokens. There is no default: a server without it would serve anyone.
+	Auth Auth
+	// Store holds the sessions. The server closes it. Default: a store in memory, whose contents end with the program.
+	Store driver.Driver
+	// Keep says how long sessions are kept and how large they may be; see [store.Options]. Default: for ever.
+	Keep store.Options
+
+	// OnMessage is called with every message that a client sends, after it is durable, at least once: again after an
+	// error, and after a restart from where it was. Messages of one session come in order; one call at a time. Default:
+	// messages are read over the HTTP feed only.
+	OnMessage func(ctx context.Context, m Message) error
+
+	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
+	// "https://*.example.com". "*" allows every page on the web. Default: none.
+	Origins []string
+	// HelloTimeout is how long a connection may take to authenticate. Default: 10 s. A long one lets strangers hold
+	// sockets.
+	HelloTimeout time.Duration
+	// Beat is how long a connection may be silent in either direction; after 2.5 of it the peer is taken for gone. Default: 25 s.
+	// Proxies often cut connections that are silent for 60 s.
+	Beat time.Duration
+	// WriteTimeout is how long a socket may take nothing before its connection is given up. Default: 60 s.
+	WriteTimeout time.Duration
+	// Lease is how long a run may go without a word of its producer before the server ends it as interrupted. Default:
+	// 60 s. A short one ends answers of models that think for long; a long one leaves readers waiting.
+	Lease time.Duration
+	// Drain is how long Close waits for connections to leave. Default: 5 s.
+	Drain time.Duration
+
+	// MaxData bounds the data of one message, in bytes. Default: 256 KiB.
+	MaxData int
+	// MaxSubs bounds the sessions that one connection reads. Default: 100; at most [wire.MaxSubs].
+	MaxSubs int
+	// Rate and Burst bound the frames that one connection may send, per second. Default: 50 and 200.
+	Rate  float64
+	Burst int
+	// Last is how many entries a subscription begins with that does not say. Default: 50.
+	Last int
+	// Lanes is how many goroutines write to connections. Default: one per core.
+	Lanes int
+
+	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it.
+	Logger *slog.Logger
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Message is what a client sent.
+type Message struct {
+	Session holdfast.SessionID
+	// Offset is where it stands, ID the client's id of it.
+	Offset holdfast.Offset
+	ID     string
+	From   holdfast.Sender
+	At     time.Time
+	Data   json.RawMessage
+}
+
+func (o *Options) setDefaults() error {
+	if o.Auth == nil {
+		return holdfast.Errorf(holdfast.CodeInvalid, "Options.Auth is missing: make one with NewJWT")
+	}
+	if o.Store == nil {
+		o.Store = memory.New(memory.Options{})
+	}
+	def(&o.HelloTimeout, 10*time.Second)
+	def(&o.Beat, 25*time.Second)
+	def(&o.WriteTimeout, 60*time.Second)
+	def(&o.Lease, 60*time.Second)
+	def(&o.Drain, 5*time.Second)
+	def(&o.MaxData, 256<<10)
+	def(&o.MaxSubs, 100)
+	def(&o.Rate, 50)
+	def(&o.Burst, 200)
+	def(&o.Last, 50)
+	def(&o.Lanes, runtime.GOMAXPROCS(0))
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+func def[T int | float64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+var _ http.Handler = (*Server)(nil)

@@ -1,0 +1,200 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+// Run is the producer's side of a run: an [io.Writer] whose every write is a fragment, durable when it returns. It is ended
+// once, by Complete, Fail or End; a run that is dropped without that is ended by the server when its lease lapses. Its
+// methods may be called from several goroutines; their writes then come in some order.
+type Run struct {
+	session *Session
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	// fence is the one under which this producer writes.
+	fence holdfast.Fence
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	info holdfast.RunInfo
+	// partial holds, for each part, the bytes of a character that a write broke off in.
+	partial map[string][]byte
+}
+
+var _ io.Writer = (*Run)(nil)
+
+func newRun(ctx context.Context, x *Session, res driver.Result) *Run {
+	r := &Run{session: x, fence: res.Run.Fence, info: res.Run, partial: map[string][]byte{}}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	x.srv.runs.add(driver.RunRef{Session: x.id, Run: res.Run.Run}, r)
+	return r
+}
+
+// Context ends when the run has ended, whoever ended it, or another producer has taken it over: there is no use in
+// producing any more. Its cause is a [holdfast.Error]. It also ends with the context that the run was opened with.
+func (r *Run) Context() context.Context { return r.ctx }
+
+// Info says how the run stood after this producer's last write.
+func (r *Run) Info() holdfast.RunInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.info
+}
+
+// Write appends text to the answer, the part named "". A character that is split between two writes goes out whole, with
+// the second; bytes that are no UTF-8 are replaced by U+FFFD.
+func (r *Run) Write(p []byte) (int, error) { return r.writeText("", p) }
+
+// WriteString is Write for strings.
+func (r *Run) WriteString(s string) (int, error) { return r.writeText("", []byte(s)) }
+
+// Part returns a writer of the text of a named part.
+func (r *Run) Part(name string) io.Writer { return part{r, name} }
+
+type part struct {
+	run  *Run
+	name string
+}
+
+func (p part) Write(b []byte) (int, error) { return p.run.writeText(p.name, b) }
+
+func (r *Run) writeText(name string, p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := append(r.partial[name], p...)
+	whole := len(text) - incomplete(text)
+	if whole > 0 {
+		if err := r.appendLocked(holdfast.Fragment{Part: name, Text: toValid(text[:whole])}); err != nil {
+			return 0, err
+		}
+	}
+	r.partial[name] = append([]byte(nil), text[whole:]...)
+	return len(p), nil
+}
+
+// incomplete is how many bytes at the end begin a character that is not all there.
+func incomplete(p []byte) int {
+	for n := 1; n <= min(len(p), utf8.UTFMax-1); n++ {
+		if c := p[len(p)-n]; utf8.RuneStart(c) {
+			if !utf8.FullRune(p[len(p)-n:]) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+func toValid(p []byte) string {
+	if utf8.Valid(p) {
+		return string(p)
+	}
+	return string([]rune(string(p)))
+}
+
+// Event appends an event to a part: a tool call, a result, a source. It is never merged with others and never dropped.
+func (r *Run) Event(name string, event json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.appendLocked(holdfast.Fragment{Part: name, Event: event})
+}
+
+func (r *Run) appendLocked(f holdfast.Fragment) error {
+	if err := context.Cause(r.ctx); err != nil {
+		return err
+	}
+	res, err := r.session.srv.store.Apply(r.ctx, r.session.id, driver.AppendFragments{
+		Run: r.info.Run, Fence: r.fence, After: int64(r.info.Fragments), Fragments: []holdfast.Fragment{f},
+	})
+	if err != nil {
+		switch holdfast.CodeOf(err) {
+		case holdfast.CodeFenced, holdfast.CodeEnded, holdfast.CodeNotFound:
+			r.cancel(err)
+		}
+		return err
+	}
+	r.info = res.Run
+	return nil
+}
+
+// Complete ends the run as complete. data is what readers get with the end: usage, a finish reason; may be nil.
+func (r *Run) Complete(ctx context.Context, data json.RawMessage) error {
+	return r.End(ctx, holdfast.RunComplete, data)
+}
+
+// Fail ends the run as failed. What was written stays.
+func (r *Run) Fail(ctx context.Context, data json.RawMessage) error {
+	return r.End(ctx, holdfast.RunFailed, data)
+}
+
+// End ends the run with a status. Repeating it with the same status does nothing; with another it is [holdfast.CodeEnded].
+func (r *Run) End(ctx context.Context, status holdfast.RunStatus, data json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res, err := r.session.srv.store.Apply(ctx, r.session.id, driver.EndRun{
+		Run: r.info.Run, Fence: r.fence, Status: status, Data: data,
+	})
+	if err != nil {
+		return err
+	}
+	r.info = res.Run
+	r.session.srv.runs.ended(driver.RunRef{Session: r.session.id, Run: r.info.Run}, status)
+	return nil
+}
+
+// producers are the runs that this program writes to.
+type producers struct {
+	mu   sync.Mutex
+	runs map[driver.RunRef][]*Run
+}
+
+func (p *producers) init() { p.runs = map[driver.RunRef][]*Run{} }
+
+func (p *producers) add(ref driver.RunRef, r *Run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, old := range p.runs[ref] {
+		if old.fence < r.fence {
+			old.cancel(holdfast.Errorf(holdfast.CodeFenced, "another producer has taken the run over"))
+		}
+	}
+	p.runs[ref] = append(p.runs[ref], r)
+}
+
+func (p *producers) changed(ch *driver.Change) {
+	for i := range ch.Items {
+		if end := ch.Items[i].End; end != nil {
+			p.ended(driver.RunRef{Session: ch.Session, Run: end.Run}, end.Status)
+		}
+	}
+	if !ch.Deleted {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ref := range p.runs {
+		if ref.Session == ch.Session {
+			p.endLocked(ref, holdfast.Errorf(holdfast.CodeNotFound, "the session was deleted"))
+		}
+	}
+}
+
+func (p *producers) ended(ref driver.RunRef, status holdfast.RunStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endLocked(ref, holdfast.Errorf(holdfast.CodeEnded, "the run has ended: %s", status))
+}
+
+func (p *producers) endLocked(ref driver.RunRef, cause error) {
+	for _, r := range p.runs[ref] {
+		r.cancel(cause)
+	}
+	delete(p.runs, ref)
+}

@@ -1,0 +1,252 @@
+// Package server is Holdfast as a library: an [http.Handler] to be mounted in any program, and a handle on every session
+// for the program itself.
+//
+// # Usage
+//
+//	srv, err := server.New(server.Options{Auth: jwt, Store: db})
+//	go srv.Run(ctx)
+//	mux.Handle("/v1/", srv)
+//	run, err := srv.Session("chat-1").OpenRun(ctx, server.RunOptions{ID: "answer-1"})
+//	io.Copy(run, model)
+//	run.Complete(ctx, nil)
+//
+// # Lifetime
+//
+// New starts nothing. Run starts everything and returns when its context has ended, every connection has been told to
+// come back elsewhere and all its goroutines have ended. Connections that come before Run or after its end are refused.
+//
+// # Concurrency
+//
+// All methods may be called at any time.
+package server
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/conn"
+	"github.com/holdfast/holdfast/internal/httpapi"
+	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/store"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/transport"
+	"github.com/holdfast/holdfast/transport/ws"
+	"github.com/holdfast/holdfast/wire"
+)
+
+// Server is one node.
+type Server struct {
+	// Static after construction.
+	opts    Options
+	store   *store.Store
+	hub     *hub.Hub
+	lanes   []*conn.Lane
+	conns   *conn.Config
+	ws      *ws.Handler
+	mux     *http.ServeMux
+	unwatch func()
+
+	// feed, leases and runs guard themselves.
+	feed   bell
+	leases leases
+	runs   producers
+
+	// stopping is closed when Run's context ends. ready is true while Run runs.
+	stopping chan struct{}
+	ready    atomic.Bool
+	once     sync.Once
+	running  atomic.Bool
+}
+
+// New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
+func New(o Options) (*Server, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	db, err := store.New(o.Store, o.Keep)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
+	s.feed.init()
+	s.leases.init(o.Lease, o.Now)
+	s.runs.init()
+	lanes := make([]hub.Lane, o.Lanes)
+	for i := range lanes {
+		lane := conn.NewLane(i)
+		lanes[i], s.lanes = lane, append(s.lanes, lane)
+	}
+	s.hub = hub.New(lanes)
+	s.conns = s.connConfig()
+	wso := ws.Options{Origins: o.Origins, MaxMessage: o.MaxData + 16<<10}
+	if err := wso.Validate(); err != nil {
+		return nil, err
+	}
+	s.ws = ws.NewHandler(s.serve, wso)
+	s.unwatch = db.Watch(s.changed)
+	s.mux = s.routes()
+	return s, nil
+}
+
+func (s *Server) connConfig() *conn.Config {
+	o := &s.opts
+	return &conn.Config{
+		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
+		HelloTimeout: o.HelloTimeout, Beat: o.Beat, WriteTimeout: o.WriteTimeout,
+		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
+		Rate: o.Rate, Burst: o.Burst, Last: o.Last, Now: o.Now, Spread: s.spread, Jitter: rand.N[time.Duration],
+	}
+}
+
+// spread is the time over which the clients of a server that stops should come back, so that they do not all come at
+// once: at the rate at which one core attaches them with room to spare.
+func (s *Server) spread() time.Duration {
+	return time.Duration(s.hub.Count()) * time.Second / 1000
+}
+
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/ws/", s.ws)
+	mux.Handle("/v1/", httpapi.New(httpapi.Options{
+		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
+		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	return mux
+}
+
+// ServeHTTP serves /v1/, /healthz and /readyz.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// readyz tells a load balancer whether to send connections here.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) serve(ctx context.Context, t transport.Conn) {
+	if !s.ready.Load() {
+		t.Close(holdfast.CloseOverload, "the server is not ready")
+		return
+	}
+	conn.Serve(ctx, t, s.conns)
+}
+
+// changed is the store's watcher: it brings what has become durable to whoever waits for it.
+func (s *Server) changed(ch driver.Change) {
+	s.leases.changed(&ch)
+	s.runs.changed(&ch)
+	s.hub.Publish(&ch)
+	for i := range ch.Items {
+		if e := ch.Items[i].Entry; e != nil && e.From.User != "" {
+			s.feed.ring()
+			return
+		}
+	}
+}
+
+// Run serves until ctx ends, then lets the connections leave and stops everything. It returns the first fault of a part
+// that cannot go on, and ends then too; nil after ctx ended. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	if s.running.Swap(true) {
+		return holdfast.Errorf(holdfast.CodeConflict, "the server is running, or has run, already")
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	parts, err := s.start(ctx, fail)
+	if err != nil {
+		s.halt()
+		return err
+	}
+	<-ctx.Done()
+	s.halt()
+	s.leave()
+	parts()
+	if err := context.Cause(ctx); err != context.Canceled && err != context.DeadlineExceeded {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) halt() {
+	s.ready.Store(false)
+	s.once.Do(func() { close(s.stopping) })
+}
+
+// leave tells the connections to come back elsewhere, and waits for them for a while.
+func (s *Server) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
+	defer cancel()
+	if err := s.ws.Shutdown(ctx); err != nil {
+		s.opts.Logger.Warn("shutting down", "err", err)
+		s.ws.Wait()
+	}
+}
+
+// start starts the goroutines, and returns a function that waits for them. They end when ctx does; the lanes after the
+// connections.
+func (s *Server) start(ctx context.Context, fail context.CancelCauseFunc) (wait func(), err error) {
+	if err := s.leases.load(ctx, s.store); err != nil {
+		return nil, err
+	}
+	var parts, writers sync.WaitGroup
+	laneCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
+	for _, l := range s.lanes {
+		writers.Go(func() { l.Run(laneCtx) })
+	}
+	part := func(run func(context.Context) error) {
+		parts.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				fail(err)
+			}
+		})
+	}
+	part(s.store.Run)
+	part(s.sweep)
+	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
+	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
+		part(runner.Run)
+	}
+	if s.opts.OnMessage != nil {
+		part(s.deliver)
+	}
+	s.ready.Store(true)
+	return func() {
+		parts.Wait()
+		stopLanes()
+		writers.Wait()
+	}, nil
+}
+
+func (s *Server) sweep(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.hub.Sweep(now)
+		}
+	}
+}
+
+// Close closes the store. Run must have returned, or never have been called.
+func (s *Server) Close() error {
+	s.halt()
+	s.unwatch()
+	return s.store.Close()
+}
+
+// Durability says what an acknowledged write survives.
+func (s *Server) Durability() driver.Durability { return s.store.Durability() }
