@@ -217,6 +217,7 @@ func (st *stage) backend(what string) {
 		r := st.runs[key]
 		for _, w := range strings.Fields(word[3]) {
 			st.apply(s, key, driver.AppendFragments{Run: r.Run, Fence: r.Fence, After: driver.AnyFragment, Fragments: []holdfast.Fragment{{Text: w + " "}}})
+			synctest.Wait()
 		}
 		return
 	case "end":
