@@ -259,10 +259,13 @@ var volatile = []struct {
 	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp)":946\d+`), `"$1":T`},
 }
 
-// answers returns what all clients have received since the last time, those that dialed first standing first.
+// answers returns what all clients have received since the last time, those that dialed first standing first. An ack may
+// come before or after the entry that it is for; here it stands after.
 func (st *stage) answers() string {
-	var out strings.Builder
+	var out, acks strings.Builder
 	for _, who := range st.order {
+		out.WriteString(acks.String())
+		acks.Reset()
 		for {
 			soon, cancel := context.WithTimeout(st.ctx, time.Nanosecond)
 			msg, err := st.peers[who].Next(soon)
@@ -280,10 +283,14 @@ func (st *stage) answers() string {
 			for _, v := range volatile {
 				text = v.find.ReplaceAllString(text, v.show)
 			}
-			fmt.Fprintf(&out, "%s < %s\n", who, text)
+			to := &out
+			if strings.HasPrefix(text, `{"t":"ack"`) {
+				to = &acks
+			}
+			fmt.Fprintf(to, "%s < %s\n", who, text)
 		}
 	}
-	return out.String()
+	return out.String() + acks.String()
 }
 
 func without(list []string, s string) []string {
