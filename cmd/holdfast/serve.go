@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store"
+	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/pebble"
 )
 
@@ -75,7 +76,7 @@ func (n *nodeSettings) logger() (*slog.Logger, error) {
 }
 
 func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
-	return pebble.Open(pebble.Options{Dir: n.data, Sync: n.durability, Logger: log})
+	return pebble.Open(pebble.Options{Dir: n.data, Sync: driver.Durability(n.durability), Logger: log})
 }
 
 // node makes the server. It owns the store from then on.

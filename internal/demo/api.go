@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -38,16 +39,26 @@ func final(err error) bool {
 	return errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusTooManyRequests
 }
 
-func (a *api) request(ctx context.Context, method, path string, body any) (*http.Response, error) {
+// ask is one request.
+type ask struct {
+	method, path string
+	// key, if not empty, makes a write that has no id of its own idempotent.
+	key string
+	// lines asks for a stream of lines.
+	lines bool
+	body  any
+}
+
+func (a *api) request(ctx context.Context, q ask) (*http.Response, error) {
 	var in io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
+	if q.body != nil {
+		b, err := json.Marshal(q.body)
 		if err != nil {
 			return nil, err
 		}
 		in = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, in)
+	req, err := http.NewRequestWithContext(ctx, q.method, a.base+q.path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -56,15 +67,21 @@ func (a *api) request(ctx context.Context, method, path string, body any) (*http
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	if body != nil {
+	if q.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if q.lines {
+		req.Header.Set("Accept", "application/x-ndjson")
+	}
+	if q.key != "" {
+		req.Header.Set("Idempotency-Key", strconv.Quote(q.key))
 	}
 	return a.http.Do(req)
 }
 
 // call makes one request and decodes the answer, unless into is nil.
-func (a *api) call(ctx context.Context, method, path string, body, into any) error {
-	res, err := a.request(ctx, method, path, body)
+func (a *api) call(ctx context.Context, q ask, into any) error {
+	res, err := a.request(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -82,9 +99,9 @@ func (a *api) call(ctx context.Context, method, path string, body, into any) err
 }
 
 // insist repeats a call until it succeeds or is refused for good. Every write that the bot makes may be repeated.
-func (a *api) insist(ctx context.Context, method, path string, body, into any) error {
+func (a *api) insist(ctx context.Context, q ask, into any) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := a.call(ctx, method, path, body, into)
+		err := a.call(ctx, q, into)
 		if err == nil || final(err) || ctx.Err() != nil {
 			return err
 		}
@@ -94,7 +111,7 @@ func (a *api) insist(ctx context.Context, method, path string, body, into any) e
 
 // follow calls fn with each line of a stream until it ends.
 func (a *api) follow(ctx context.Context, path string, fn func(line []byte) error) error {
-	res, err := a.request(ctx, http.MethodGet, path, nil)
+	res, err := a.request(ctx, ask{method: http.MethodGet, path: path, lines: true})
 	if err != nil {
 		return err
 	}
@@ -114,6 +131,10 @@ func (a *api) follow(ctx context.Context, path string, fn func(line []byte) erro
 	}
 	return lines.Err()
 }
+
+func get(path string) ask { return ask{method: http.MethodGet, path: path} }
+
+func post(path string, body any) ask { return ask{method: http.MethodPost, path: path, body: body} }
 
 func sessionPath(s holdfast.SessionID, rest string) string {
 	return "/v1/sessions/" + url.PathEscape(string(s)) + rest

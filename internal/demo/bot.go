@@ -1,12 +1,14 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -17,14 +19,13 @@ import (
 // consumer is the name under which the bot's place in the feed is kept.
 const consumer = "demo-bot"
 
-// perSecond is how many words the bot writes.
-const perSecond = 40
-
 // bot answers what people write. It may be killed at any moment: what it has to do is written down in the sessions, and
 // every write that it makes may be repeated.
 type bot struct {
 	api *api
 	log *slog.Logger
+	// word is how long the bot takes for a word.
+	word time.Duration
 
 	// jobs counts the answers and tasks under way; run waits for them.
 	jobs sync.WaitGroup
@@ -33,7 +34,7 @@ type bot struct {
 func newBot(o Options) *bot {
 	// Each answer under way holds a connection; the default of two idle ones would dial for every word.
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	return &bot{api: &api{base: o.API, token: o.BackendToken, http: &http.Client{Transport: transport}}, log: o.Logger}
+	return &bot{api: &api{base: o.API, token: o.BackendToken, http: &http.Client{Transport: transport}}, log: o.Logger, word: time.Second / time.Duration(cmp.Or(o.PerSecond, 40))}
 }
 
 // feedItem is what the feed tells of a message.
@@ -80,7 +81,7 @@ func (b *bot) resume(ctx context.Context) error {
 			} `json:"runs"`
 			Next string `json:"next"`
 		}
-		if err := b.api.insist(ctx, http.MethodGet, "/v1/runs"+after, nil, &page); err != nil {
+		if err := b.api.insist(ctx, get("/v1/runs"+after), &page); err != nil {
 			return err
 		}
 		for _, r := range page.Runs {
@@ -91,7 +92,7 @@ func (b *bot) resume(ctx context.Context) error {
 		if page.Next == "" {
 			break
 		}
-		after = "?after=" + page.Next
+		after = "?after=" + url.QueryEscape(page.Next)
 	}
 	return b.resumeTasks(ctx)
 }
@@ -115,7 +116,7 @@ func (b *bot) take(ctx context.Context, line []byte) error {
 			return err
 		}
 	}
-	return b.api.insist(ctx, http.MethodPost, "/v1/feed/consumers/"+consumer, map[string]string{"cursor": it.Cursor}, nil)
+	return b.api.insist(ctx, post("/v1/feed/consumers/"+consumer, map[string]string{"cursor": it.Cursor}), nil)
 }
 
 func (b *bot) act(ctx context.Context, it *feedItem) error {
@@ -169,8 +170,8 @@ func (b *bot) startAnswer(ctx context.Context, s holdfast.SessionID, message, qu
 
 func (b *bot) open(ctx context.Context, s holdfast.SessionID, data answerData) (runState, error) {
 	var run runState
-	err := b.api.insist(ctx, http.MethodPost, sessionPath(s, "/runs"),
-		map[string]any{"id": answerID(data.Re), "data": data, "takeOver": true}, &run)
+	body := map[string]any{"id": answerID(data.Re), "data": data, "takeOver": true}
+	err := b.api.insist(ctx, post(sessionPath(s, "/runs"), body), &run)
 	return run, err
 }
 
@@ -179,7 +180,7 @@ func (b *bot) goOn(ctx context.Context, s holdfast.SessionID, run holdfast.Offse
 	var entry struct {
 		Data answerData `json:"data"`
 	}
-	if err := b.api.insist(ctx, http.MethodGet, sessionPath(s, fmt.Sprintf("/runs/%d", run)), nil, &entry); err != nil {
+	if err := b.api.insist(ctx, get(sessionPath(s, fmt.Sprintf("/runs/%d", run))), &entry); err != nil {
 		return err
 	}
 	state, err := b.open(ctx, s, entry.Data)
@@ -195,12 +196,11 @@ func (b *bot) goOn(ctx context.Context, s holdfast.SessionID, run holdfast.Offse
 func (b *bot) write(ctx context.Context, s holdfast.SessionID, run runState, message, question string) error {
 	words := compose(message, question)
 	path := sessionPath(s, fmt.Sprintf("/runs/%d/fragments", run.Run))
-	tick := time.NewTicker(time.Second / perSecond)
+	tick := time.NewTicker(b.word)
 	defer tick.Stop()
 	for n := run.Fragments; n < len(words); n++ {
-		err := b.api.insist(ctx, http.MethodPost, path, map[string]any{
-			"fence": run.Fence, "after": n, "fragments": []fragment{words[n]},
-		}, nil)
+		word := map[string]any{"fence": run.Fence, "after": n, "fragments": []fragment{words[n]}}
+		err := b.api.insist(ctx, post(path, word), nil)
 		if err != nil {
 			return err
 		}
@@ -211,10 +211,9 @@ func (b *bot) write(ctx context.Context, s holdfast.SessionID, run runState, mes
 		}
 		// Models hesitate now and then.
 		if rand.N(60) == 0 {
-			sleep(ctx, rand.N(200*time.Millisecond))
+			sleep(ctx, rand.N(8*b.word))
 		}
 	}
-	return b.api.insist(ctx, http.MethodPost, sessionPath(s, fmt.Sprintf("/runs/%d/end", run.Run)), map[string]any{
-		"fence": run.Fence, "status": holdfast.RunComplete, "data": map[string]int{"words": len(words)},
-	}, nil)
+	end := map[string]any{"fence": run.Fence, "status": holdfast.RunComplete, "data": map[string]int{"words": len(words)}}
+	return b.api.insist(ctx, post(sessionPath(s, fmt.Sprintf("/runs/%d/end", run.Run)), end), nil)
 }

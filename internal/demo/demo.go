@@ -29,6 +29,8 @@ type Options struct {
 	// Line does to a live connection what a bad network would: "cut" or "blackhole".
 	Line   func(conn holdfast.ConnID, action string) error
 	Logger *slog.Logger
+	// PerSecond is how many words the bot writes. Default: 40.
+	PerSecond int
 }
 
 // Demo serves the page and runs the bot.

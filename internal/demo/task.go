@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/holdfast/holdfast"
 )
@@ -20,7 +19,8 @@ type progress struct {
 	Status string `json:"status"` // running or done
 }
 
-const stepTime = 400 * time.Millisecond
+// stepWords is how many words a step of the task takes the time of.
+const stepWords = 16
 
 // steps are what the task pretends to do; what it shows, progress and log lines that survive everything, is real.
 func steps() []string {
@@ -56,7 +56,7 @@ func (b *bot) task(ctx context.Context, s holdfast.SessionID) (progress, error) 
 			Data progress `json:"data"`
 		} `json:"states"`
 	}
-	err := b.api.insist(ctx, http.MethodGet, sessionPath(s, "/states"), nil, &states)
+	err := b.api.insist(ctx, get(sessionPath(s, "/states")), &states)
 	for _, st := range states.States {
 		if st.Key == "progress" {
 			return st.Data, err
@@ -67,7 +67,8 @@ func (b *bot) task(ctx context.Context, s holdfast.SessionID) (progress, error) 
 
 func (b *bot) setProgress(ctx context.Context, s holdfast.SessionID, p progress, step int) error {
 	id := fmt.Sprintf("%s:state:%d", p.Task, step)
-	return b.api.insist(ctx, http.MethodPut, sessionPath(s, "/states/progress?id="+url.QueryEscape(id)), p, nil)
+	put := ask{method: http.MethodPut, path: sessionPath(s, "/states/progress"), key: id, body: p}
+	return b.api.insist(ctx, put, nil)
 }
 
 // work does the steps that are left. A step that was logged before a crash, but not counted, is logged again under the
@@ -75,11 +76,11 @@ func (b *bot) setProgress(ctx context.Context, s holdfast.SessionID, p progress,
 func (b *bot) work(ctx context.Context, s holdfast.SessionID, p progress) error {
 	all := steps()
 	for step := p.Done; step < len(all); step++ {
-		sleep(ctx, stepTime)
+		sleep(ctx, stepWords*b.word)
 		line := map[string]any{
 			"id": fmt.Sprintf("%s:log:%d", p.Task, step), "data": map[string]string{"type": "log", "text": all[step]},
 		}
-		if err := b.api.insist(ctx, http.MethodPost, sessionPath(s, "/entries"), line, nil); err != nil {
+		if err := b.api.insist(ctx, post(sessionPath(s, "/entries"), line), nil); err != nil {
 			return err
 		}
 		p.Done, p.Label = step+1, all[step]
@@ -104,7 +105,7 @@ func (b *bot) resumeTasks(ctx context.Context) error {
 			Next string `json:"next"`
 		}
 		path := "/v1/sessions?prefix=" + url.QueryEscape(prefix) + "&after=" + url.QueryEscape(after)
-		if err := b.api.insist(ctx, http.MethodGet, path, nil, &page); err != nil {
+		if err := b.api.insist(ctx, get(path), &page); err != nil {
 			return err
 		}
 		for _, x := range page.Sessions {

@@ -1,0 +1,120 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// Connections are the live connections of this server, or of all servers that share its store.
+type Connections interface {
+	// Connections lists the live connections of a user, oldest first.
+	Connections(ctx context.Context, user holdfast.UserID) ([]Connection, error)
+	// Disconnect ends one connection with [holdfast.CloseKicked]; false if there is none of that id.
+	Disconnect(ctx context.Context, conn holdfast.ConnID) (bool, error)
+	// DisconnectUser ends all connections of a user with [holdfast.CloseKicked] and returns how many there were.
+	DisconnectUser(ctx context.Context, user holdfast.UserID) (int, error)
+}
+
+// Connection is a live connection.
+type Connection struct {
+	Conn       holdfast.ConnID
+	User       holdfast.UserID
+	Client     holdfast.ClientID
+	Generation holdfast.Generation
+	// Transport names the carriage, such as "ws"; Agent is what the client's software calls itself. May be empty.
+	Transport, Agent string
+	// Since is when the connection was made.
+	Since time.Time
+	// Sessions are those that it reads.
+	Sessions []holdfast.SessionID
+}
+
+// noConnections is a server without any.
+type noConnections struct{}
+
+func (noConnections) Connections(context.Context, holdfast.UserID) ([]Connection, error) {
+	return nil, nil
+}
+func (noConnections) Disconnect(context.Context, holdfast.ConnID) (bool, error)    { return false, nil }
+func (noConnections) DisconnectUser(context.Context, holdfast.UserID) (int, error) { return 0, nil }
+
+type connectionObject struct {
+	Conn       holdfast.ConnID      `json:"conn"`
+	User       holdfast.UserID      `json:"user"`
+	Client     holdfast.ClientID    `json:"client"`
+	Generation holdfast.Generation  `json:"generation"`
+	Transport  string               `json:"transport,omitzero"`
+	Agent      string               `json:"agent,omitzero"`
+	Since      int64                `json:"since"`
+	Sessions   []holdfast.SessionID `json:"sessions"`
+}
+
+type connectionsAnswer struct {
+	Connections []connectionObject `json:"connections"`
+}
+
+type disconnectedAnswer struct {
+	Disconnected int `json:"disconnected"`
+}
+
+// user reads the {user} of the path.
+func (c *call) user() (holdfast.UserID, error) {
+	if err := readQuery(c).err; err != nil {
+		return "", err
+	}
+	user := holdfast.UserID(c.r.PathValue("user"))
+	return user, user.Validate()
+}
+
+func (a *api) getConnections(c *call) error {
+	user, err := c.user()
+	if err != nil {
+		return err
+	}
+	list, err := a.Connections.Connections(c.r.Context(), user)
+	if err != nil {
+		return err
+	}
+	out := connectionsAnswer{Connections: []connectionObject{}}
+	for _, l := range list {
+		out.Connections = append(out.Connections, connectionObject{
+			Conn: l.Conn, User: l.User, Client: l.Client, Generation: l.Generation, Transport: l.Transport, Agent: l.Agent,
+			Since: l.Since.UnixMilli(), Sessions: l.Sessions,
+		})
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+func (a *api) deleteUserConnections(c *call) error {
+	user, err := c.user()
+	if err != nil {
+		return err
+	}
+	n, err := a.Connections.DisconnectUser(c.r.Context(), user)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, disconnectedAnswer{n})
+}
+
+func (a *api) deleteConnection(c *call) error {
+	if err := readQuery(c).err; err != nil {
+		return err
+	}
+	conn := c.r.PathValue("conn")
+	if err := holdfast.ValidateKey("the connection's id", conn); err != nil {
+		return err
+	}
+	found, err := a.Connections.Disconnect(c.r.Context(), holdfast.ConnID(conn))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return holdfast.Errorf(holdfast.CodeNotFound, "there is no such connection; it may have ended by itself")
+	}
+	c.noContent()
+	return nil
+}

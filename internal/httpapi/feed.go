@@ -1,0 +1,262 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+// consumerPrefix keeps the names of the API's consumers apart from those of the server's own.
+const consumerPrefix = "feed:"
+
+// blindPoll is how often a waiting reader looks if nobody tells it of changes.
+const blindPoll = time.Second
+
+type feedItem struct {
+	Cursor  string             `json:"cursor"`
+	Session holdfast.SessionID `json:"session"`
+	Epoch   holdfast.Epoch     `json:"epoch"`
+	Entry   entryObject        `json:"entry"`
+}
+
+type feedAnswer struct {
+	Items []feedItem `json:"items"`
+	Next  string     `json:"next"`
+}
+
+func feedItemOf(i *driver.FeedItem) feedItem {
+	return feedItem{i.Cursor, i.Session, i.Epoch, entryOf(i.Epoch, &i.Entry)}
+}
+
+// feedReader is one reader of the feed, on its request's goroutine.
+type feedReader struct {
+	a     *api
+	c     *call
+	after string
+	limit int
+}
+
+func (a *api) getFeed(c *call) error {
+	q := readQuery(c, "after", "limit", "wait", "consumer")
+	wait, limit := q.seconds("wait", a.Limits.Wait), q.limit(a.Limits.Page)
+	stream := wantsLines(c.r)
+	if stream && q.has("wait") {
+		q.fail("the query parameter wait is for answers in JSON; a stream of lines waits by itself")
+	}
+	if q.err != nil {
+		return q.err
+	}
+	f := &feedReader{a: a, c: c, after: q.str("after"), limit: limit}
+	if q.has("consumer") {
+		stored, err := a.consumer(c, q.str("consumer"))
+		if err != nil {
+			return err
+		}
+		if !q.has("after") {
+			f.after = stored
+		}
+	}
+	if stream {
+		return f.stream()
+	}
+	return f.poll(wait)
+}
+
+// wantsLines reports whether the request asks for the stream. What follows a HEAD has no body to wait for.
+func wantsLines(r *http.Request) bool {
+	return r.Method != http.MethodHead && strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
+}
+
+// next returns what follows the cursor now, and moves the cursor behind it.
+func (f *feedReader) next() ([]feedItem, error) {
+	ctx, cancel := f.a.storeContext(f.c, false)
+	defer cancel()
+	items, err := f.a.Log.Feed(ctx, f.after, f.limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]feedItem, 0, len(items))
+	for i := range items {
+		out = append(out, feedItemOf(&items[i]))
+		f.after = items[i].Cursor
+	}
+	return out, nil
+}
+
+// changed returns the channel to wait on. It must be asked for before the feed is read, else an item between the two
+// would be slept through.
+func (f *feedReader) changed() <-chan struct{} {
+	if f.a.FeedChanged == nil {
+		return nil
+	}
+	return f.a.FeedChanged()
+}
+
+// pause returns after the feed has changed (or may have), and false if there is no use in going on: the client has
+// left, the server is stopping or the time is over. Without a word of a change it returns after most.
+func (f *feedReader) pause(ctx context.Context, changed <-chan struct{}, most time.Duration) bool {
+	if changed == nil {
+		most = min(most, blindPoll)
+	}
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-f.a.Stopping:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return ctx.Err() == nil
+}
+
+func (f *feedReader) poll(wait time.Duration) error {
+	if wait > 0 {
+		_ = f.c.rc.SetReadDeadline(time.Time{})
+		_ = f.c.rc.SetWriteDeadline(time.Time{})
+	}
+	ctx, cancel := context.WithTimeout(f.c.r.Context(), wait)
+	defer cancel()
+	for {
+		changed := f.changed()
+		items, err := f.next()
+		if err != nil {
+			return err
+		}
+		if len(items) > 0 || !f.pause(ctx, changed, f.a.Limits.Heartbeat) {
+			return f.c.answer(http.StatusOK, feedAnswer{items, f.after})
+		}
+	}
+}
+
+// stream sends items as they come, one per line, and blank lines when there are none for a while, until the client
+// leaves, its token expires or the server stops.
+func (f *feedReader) stream() error {
+	ctx, cancel := f.lifetime()
+	defer cancel()
+	changed := f.changed()
+	items, err := f.next()
+	if err != nil {
+		return err // nothing has been said yet, so it can be a problem with a status of its own
+	}
+	_ = f.c.rc.SetReadDeadline(time.Time{})
+	f.c.wrote = true
+	f.c.w.Header().Set("Content-Type", "application/x-ndjson")
+	f.c.w.WriteHeader(http.StatusOK)
+	for {
+		if err := f.send(items); err != nil {
+			return nil // the client has left or takes nothing; it comes back with its cursor
+		}
+		if len(items) < f.limit && !f.pause(ctx, changed, f.a.Limits.Heartbeat) {
+			return nil
+		}
+		changed = f.changed()
+		if items, err = f.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// lifetime ends with the client and with its token: a stream must not outlive the right to read it.
+func (f *feedReader) lifetime() (context.Context, context.CancelFunc) {
+	ctx := f.c.r.Context()
+	if f.c.grant.Expires.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, f.c.grant.Expires.Sub(f.a.Now()))
+}
+
+// send writes items as lines, or a blank line if there are none, which shows the client that the stream lives.
+func (f *feedReader) send(items []feedItem) error {
+	var out []byte
+	for i := range items {
+		line, err := json.Marshal(&items[i])
+		if err != nil {
+			return err
+		}
+		out = append(append(out, line...), '\n')
+	}
+	if len(items) == 0 {
+		out = []byte{'\n'}
+	}
+	_ = f.c.rc.SetWriteDeadline(time.Now().Add(f.a.Limits.Stall))
+	if _, err := f.c.w.Write(out); err != nil {
+		return err
+	}
+	return f.c.rc.Flush()
+}
+
+type consumerInput struct {
+	Cursor *string `json:"cursor"`
+}
+
+type consumerAnswer struct {
+	Name   string `json:"name"`
+	Cursor string `json:"cursor"`
+}
+
+func consumerName(name string) error {
+	if err := holdfast.ValidateKey("the consumer's name", name); err != nil {
+		return err
+	}
+	if len(consumerPrefix)+len(name) > holdfast.MaxKey {
+		return holdfast.Errorf(holdfast.CodeInvalid, "the consumer's name has %d bytes, at most %d are allowed", len(name),
+			holdfast.MaxKey-len(consumerPrefix))
+	}
+	return nil
+}
+
+func (a *api) consumer(c *call, name string) (string, error) {
+	if err := consumerName(name); err != nil {
+		return "", err
+	}
+	ctx, cancel := a.storeContext(c, false)
+	defer cancel()
+	return a.Log.Consumer(ctx, consumerPrefix+name)
+}
+
+func (a *api) getConsumer(c *call) error {
+	if err := readQuery(c).err; err != nil {
+		return err
+	}
+	name := c.r.PathValue("name")
+	cursor, err := a.consumer(c, name)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, consumerAnswer{name, cursor})
+}
+
+// postConsumer stores how far a consumer has come. Any cursor may be stored: a consumer may want to read again.
+func (a *api) postConsumer(c *call) error {
+	if err := readQuery(c).err; err != nil {
+		return err
+	}
+	name := c.r.PathValue("name")
+	if err := consumerName(name); err != nil {
+		return err
+	}
+	var in consumerInput
+	if err := a.readJSON(c, &in); err != nil {
+		return err
+	}
+	if in.Cursor == nil {
+		return holdfast.Errorf(holdfast.CodeInvalid, "/cursor is missing; send that of the last item done with, or \"\" for the start")
+	}
+	ctx, cancel := a.storeContext(c, true)
+	defer cancel()
+	// A cursor that the feed does not take would be found out only after a restart, by a consumer that cannot go on.
+	if _, err := a.Log.Feed(ctx, *in.Cursor, 1); err != nil {
+		return err
+	}
+	if err := a.Log.SetConsumer(ctx, consumerPrefix+name, *in.Cursor); err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, consumerAnswer{name, *in.Cursor})
+}
