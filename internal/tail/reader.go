@@ -158,6 +158,7 @@ func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
+	info.Session = r.tail.session // not there yet in a session that was never written to
 	outcome, err := resolve(ctx, log, &info, r.cursor)
 	if err != nil {
 		return Batch{}, err
