@@ -211,7 +211,7 @@ func (s *Server) start(ctx context.Context, fail context.CancelCauseFunc) (wait 
 			}
 		})
 	}
-	part(s.store.Retain)
+	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {

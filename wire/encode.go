@@ -142,7 +142,9 @@ func appendSmall(dst []byte, f ServerFrame) []byte {
 		o.optInt("after", f.After)
 		o.optInt("spread", f.Spread)
 	case *Unknown:
-		o = begin(dst, f.Type)
+		// Whatever the other side called it: unlike our own types it may need escaping.
+		o = open(dst)
+		o.str("t", string(f.Type))
 	}
 	return o.end()
 }

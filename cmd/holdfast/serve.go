@@ -26,10 +26,9 @@ type nodeSettings struct {
 	logLevel, logFormat    string
 	debugAddr              string
 
-	server      server.Options
-	keep        store.Retention
-	keepEntries int
-	feed        time.Duration
+	server server.Options
+	keep   store.Retention
+	feed   time.Duration
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -53,7 +52,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.IntVar(&o.Burst, "burst", 200, "frames that one connection may send at once")
 
 	f.DurationVar(&n.keep.MaxAge, "keep-age", 0, "how long entries are kept; 0 for ever")
-	f.IntVar(&n.keepEntries, "keep-entries", 0, "how many entries a session keeps; 0 for all")
+	f.Int64Var(&n.keep.MaxEntries, "keep-entries", 0, "how many entries a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
 	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages is kept")

@@ -58,7 +58,6 @@ type Conn struct {
 	limit  *rate.Limiter
 	client holdfast.ClientID
 	agent  string
-	ghost  hub.Conn
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64

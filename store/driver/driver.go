@@ -96,7 +96,7 @@ const (
 	DurableMemory Durability = "memory"
 )
 
-// Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun] or [Trim].
+// Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -159,11 +159,20 @@ type EndRun struct {
 // head+1.
 type Trim struct{ Before holdfast.Offset }
 
+// Expire drops the session as [Driver.Delete] does if it stands as the caller saw it: in this epoch, with this head and
+// without open runs. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
+// made up its mind. A session that is not there is not an error.
+type Expire struct {
+	Epoch holdfast.Epoch
+	Head  holdfast.Offset
+}
+
 func (Append) op()          {}
 func (OpenRunOp) op()       {}
 func (AppendFragments) op() {}
 func (EndRun) op()          {}
 func (Trim) op()            {}
+func (Expire) op()          {}
 
 // Result is what an operation did.
 type Result struct {

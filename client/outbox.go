@@ -1,0 +1,155 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"crypto/rand"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/wire"
+)
+
+// outbox holds what was sent and not acknowledged. Of each session one message is under way at a time: if the server
+// refuses it for now, none behind it can overtake it. It is guarded by its client's mu.
+type outbox struct {
+	queues map[holdfast.SessionID]*sendQueue
+	// prefix makes the ids of this client's messages differ from those of every other.
+	prefix string
+	count  uint64
+}
+
+type sendQueue struct {
+	waiting []*sending
+	// sent: the first one has been written on this connection.
+	sent bool
+}
+
+// sending is one message on its way.
+type sending struct {
+	frame wire.Send
+	done  chan sendResult
+}
+
+type sendResult struct {
+	ack wire.Ack
+	err error
+}
+
+func (o *outbox) init() {
+	o.queues, o.prefix = map[holdfast.SessionID]*sendQueue{}, rand.Text()[:16]
+}
+
+func (o *outbox) nextID() string {
+	o.count++
+	return fmt.Sprintf("%s-%d", o.prefix, o.count)
+}
+
+func (o *outbox) put(s *sending) {
+	q := o.queues[s.frame.Session]
+	if q == nil {
+		q = &sendQueue{}
+		o.queues[s.frame.Session] = q
+	}
+	q.waiting = append(q.waiting, s)
+}
+
+// take appends the frames that may go now.
+func (o *outbox) take(frames []wire.ClientFrame) []wire.ClientFrame {
+	for _, q := range o.queues {
+		if len(q.waiting) > 0 && !q.sent {
+			q.sent = true
+			frames = append(frames, &q.waiting[0].frame)
+		}
+	}
+	return frames
+}
+
+// resend says that there is another connection.
+func (o *outbox) resend() {
+	for _, q := range o.queues {
+		q.sent = false
+	}
+}
+
+// again says that the message under way was refused for now.
+func (o *outbox) again(s holdfast.SessionID, id string) {
+	if q := o.queues[s]; q != nil && len(q.waiting) > 0 && q.waiting[0].frame.ID == id {
+		q.sent = false
+	}
+}
+
+// finish takes the message under way out, if it is the one.
+func (o *outbox) finish(s holdfast.SessionID, id string, r sendResult) {
+	q := o.queues[s]
+	if q == nil || len(q.waiting) == 0 || q.waiting[0].frame.ID != id {
+		return
+	}
+	q.waiting[0].done <- r
+	q.waiting, q.sent = q.waiting[1:], false
+	if len(q.waiting) == 0 {
+		delete(o.queues, s)
+	}
+}
+
+// drop takes a message out that nobody waits for any more.
+func (o *outbox) drop(s *sending) {
+	q := o.queues[s.frame.Session]
+	if q == nil {
+		return
+	}
+	for i, w := range q.waiting {
+		if w == s {
+			q.waiting = append(q.waiting[:i:i], q.waiting[i+1:]...)
+			q.sent = q.sent && i > 0
+			break
+		}
+	}
+	if len(q.waiting) == 0 {
+		delete(o.queues, s.frame.Session)
+	}
+}
+
+func (o *outbox) fail(err error) {
+	for _, q := range o.queues {
+		for _, s := range q.waiting {
+			s.done <- sendResult{err: err}
+		}
+	}
+	clear(o.queues)
+}
+
+// Send appends a message to a session, which need not be read, and returns when it is durable, over reconnects if need be.
+// data is JSON. The id makes it idempotent: repeating it, even by another run of the program as the same user, writes
+// nothing and returns the first one's place. "" has one made. When ctx ends first, the message may or may not have been
+// written. A refusal is a [*holdfast.Error] with the server's code.
+func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data json.RawMessage) (wire.Ack, error) {
+	if err := s.Validate(); err != nil {
+		return wire.Ack{}, err
+	}
+	if !json.Valid(data) {
+		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the message's data is not valid JSON")
+	}
+	c.mu.Lock()
+	if c.phase == Over {
+		c.mu.Unlock()
+		return wire.Ack{}, errOver()
+	}
+	if id == "" {
+		id = c.outbox.nextID()
+	}
+	m := &sending{frame: wire.Send{Session: s, ID: id, Data: data}, done: make(chan sendResult, 1)}
+	c.outbox.put(m)
+	c.mu.Unlock()
+	ring(c.bell)
+	select {
+	case r := <-m.done:
+		return r.ack, r.err
+	case <-ctx.Done():
+		c.mu.Lock()
+		c.outbox.drop(m)
+		c.mu.Unlock()
+		return wire.Ack{}, ctx.Err()
+	}
+}

@@ -1,0 +1,267 @@
+package ws
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unique"
+
+	"github.com/gobwas/ws"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/transport"
+)
+
+var _ transport.Conn = (*conn)(nil)
+
+// plainRead is the read buffer of a connection that is not a bare socket; it is held for as long as the connection lives.
+const plainRead = 512
+
+// conn is one upgraded connection.
+type conn struct {
+	// Static after construction.
+	net   net.Conn
+	pools *pools
+	about about
+	// linger is how long the closing handshake may take.
+	linger time.Duration
+
+	// Owned by the connection's own goroutine: Receive, then finish.
+	r  reader
+	fn func(msg []byte) error
+	in intake
+
+	w writer
+
+	// How it ends, by whoever comes first.
+	// ending: the connection was closed or aborted; messages that still come are dropped.
+	ending atomic.Bool
+	once   sync.Once
+	// hangUp ends a closing handshake that takes too long. Set inside once.
+	hangUp *time.Timer
+}
+
+// about is Info in the form in which many connections share it.
+type about struct {
+	remote                  netip.AddrPort
+	userAgent, origin, path unique.Handle[string]
+}
+
+// intake is where bytes come in.
+type intake struct {
+	// early is what came right behind the request, read by net/http already.
+	early []byte
+	// buf is a pooled buffer with n bytes that came in; it is there only until they are handled.
+	buf *[readSize]byte
+	n   int
+	err error
+	// ready is readReady, made once: the callback that waits without a buffer.
+	ready func(fd uintptr) bool
+	// plain is the buffer of a connection that is not a bare socket.
+	plain *[plainRead]byte
+}
+
+func newConn(nc net.Conn, p *pools, opts *Options) *conn {
+	c := &conn{net: nc, pools: p, linger: opts.CloseTimeout}
+	c.r.limit, c.r.sink = opts.MaxMessage, c
+	c.w.conn, c.w.raw, c.w.pools = nc, rawConn(nc), p
+	return c
+}
+
+// Info implements transport.Conn.
+func (c *conn) Info() transport.Info {
+	return transport.Info{Transport: "websocket", Remote: c.about.remote, UserAgent: c.about.userAgent.Value(),
+		Origin: c.about.origin.Value(), Path: c.about.path.Value()}
+}
+
+// AppendMessage implements transport.Conn: one text frame.
+func (c *conn) AppendMessage(dst, msg []byte) []byte { return appendFrame(dst, ws.OpText, msg) }
+
+// TryWrite implements transport.Conn.
+func (c *conn) TryWrite(p []byte) (int, error) { return c.w.tryWrite(p) }
+
+// Write implements transport.Conn. After an error of a message that went out in part nothing can be written any more.
+func (c *conn) Write(p []byte, timeout time.Duration) error { return c.w.write(p, timeout) }
+
+// Receive implements transport.Conn.
+func (c *conn) Receive(fn func(msg []byte) error) error {
+	c.fn = fn
+	defer func() { c.fn = nil }()
+	for !c.r.closed {
+		p, err := c.read()
+		handled := c.take(p)
+		c.giveBack()
+		if handled != nil {
+			return handled
+		}
+		if err != nil && !c.r.closed {
+			return c.ended(err)
+		}
+	}
+	return nil
+}
+
+// ended says why reading stopped.
+func (c *conn) ended(err error) error {
+	switch {
+	case c.ending.Load():
+		// Close woke the read by a deadline in the past, or Abort closed the socket.
+		return errClosed()
+	case errors.Is(err, io.EOF):
+		return holdfast.Wrap(holdfast.CodeUnavailable, err, "the client went away without a closing frame")
+	}
+	return holdfast.Wrap(holdfast.CodeUnavailable, err, "the connection is gone")
+}
+
+// take feeds what came in to the reader, and closes the connection if the peer broke the protocol.
+func (c *conn) take(p []byte) error {
+	err := c.r.feed(p)
+	// Not errors.As, which would allocate on the way of every message.
+	if v, ok := err.(*violation); ok {
+		c.Close(v.code, v.text)
+		return v.refusal()
+	}
+	return err
+}
+
+// read returns the bytes that came in next. They are valid until giveBack.
+func (c *conn) read() ([]byte, error) {
+	if early := c.in.early; early != nil {
+		c.in.early = nil
+		return early, nil
+	}
+	if c.w.raw == nil {
+		return c.readPlain()
+	}
+	if c.in.ready == nil {
+		c.in.ready = c.readReady
+	}
+	if err := c.w.raw.Read(c.in.ready); err != nil {
+		return nil, err
+	}
+	if c.in.err != nil {
+		return nil, &os.SyscallError{Syscall: "read", Err: c.in.err}
+	}
+	if c.in.n == 0 {
+		return nil, io.EOF
+	}
+	return c.in.buf[:c.in.n], nil
+}
+
+// readReady is called while the poller says that there may be something to read. It leaves no buffer behind when there
+// is not, which is what makes an idle connection cheap.
+func (c *conn) readReady(fd uintptr) (done bool) {
+	b := c.pools.buffer()
+	n, again, err := readOnce(fd, b[:])
+	if again {
+		c.pools.putBuffer(b)
+		return false
+	}
+	c.in.buf, c.in.n, c.in.err = b, n, err
+	return true
+}
+
+func (c *conn) readPlain() ([]byte, error) {
+	if c.in.plain == nil {
+		c.in.plain = new([plainRead]byte)
+	}
+	n, err := c.net.Read(c.in.plain[:])
+	return c.in.plain[:n], err
+}
+
+func (c *conn) giveBack() {
+	if c.in.buf != nil {
+		c.pools.putBuffer(c.in.buf)
+		c.in.buf = nil
+	}
+}
+
+// message implements sink.
+func (c *conn) message(msg []byte) error {
+	if c.ending.Load() {
+		return errClosed()
+	}
+	return c.fn(msg)
+}
+
+// ping implements sink.
+func (c *conn) ping(payload []byte) {
+	c.w.notes.leavePong(payload)
+	c.w.nudge()
+}
+
+// bye implements sink: the peer closes, and gets its code back (RFC 6455 §5.5.1), or answers our closing frame.
+func (c *conn) bye(payload []byte) {
+	c.shut(appendFrame(nil, ws.OpClose, payload[:min(2, len(payload))]))
+}
+
+// Close implements transport.Conn.
+func (c *conn) Close(code holdfast.CloseCode, reason string) { c.shut(closeFrame(code, reason)) }
+
+// shut begins the end. Nothing in it waits; a second call waits for the first to be through, which finish needs.
+func (c *conn) shut(frame []byte) {
+	c.once.Do(func() {
+		c.ending.Store(true)
+		c.hangUp = time.AfterFunc(c.linger, c.cut)
+		c.w.notes.leaveClose(frame)
+		if c.w.raw != nil {
+			c.w.nudge()
+		}
+		_ = c.net.SetReadDeadline(time.Unix(1, 0))
+	})
+}
+
+// cut ends a closing handshake that took too long. What the kernel still holds is sent all the same.
+func (c *conn) cut() { _ = bare(c.net).Close() }
+
+// Abort implements transport.Conn. The peer gets a reset, and the kernel drops what was not sent.
+func (c *conn) Abort() {
+	c.ending.Store(true)
+	socket := bare(c.net)
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = socket.Close()
+}
+
+// finish closes what serve left, when it has returned. It takes at most linger, by the timer that shut sets.
+func (c *conn) finish() {
+	c.Close(holdfast.CloseInternal, "the server ended the connection and gave no reason")
+	if c.w.finish(time.Now().Add(c.linger)) && !c.r.closed {
+		c.awaitBye()
+	}
+	// TLS waits in Close, so the timer goes on until after it.
+	_ = c.net.Close()
+	c.hangUp.Stop()
+}
+
+// awaitBye reads until the peer's closing frame, the end of the stream, or cut. If this side closed the socket while
+// bytes lie unread in it, the kernel would send a reset, and the peer might never see why it was closed.
+func (c *conn) awaitBye() {
+	c.r.skip()
+	_ = c.net.SetReadDeadline(time.Time{})
+	for !c.r.closed {
+		p, err := c.read()
+		if !c.r.lost {
+			// Whatever else is wrong with it, the peer has been told to go.
+			_ = c.r.feed(p)
+		}
+		c.giveBack()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// bare returns the socket below nc. TLS waits for its own farewell when it is closed.
+func bare(nc net.Conn) net.Conn {
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return over.NetConn()
+	}
+	return nc
+}

@@ -1,0 +1,104 @@
+package ws
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"net/http"
+	"strings"
+)
+
+// refused is an answer to a request that is not upgraded.
+type refused struct {
+	status int
+	header map[string]string
+	text   string
+}
+
+func (r *refused) write(w http.ResponseWriter) {
+	for k, v := range r.header {
+		w.Header().Set(k, v)
+	}
+	http.Error(w, r.text, r.status)
+}
+
+// check says what is wrong with a request to upgrade (RFC 6455 §4.2.1), or nil. The order is that of what the person
+// who reads the answer should learn first.
+func (h *Handler) check(r *http.Request) *refused {
+	switch {
+	case r.Method != http.MethodGet:
+		return &refused{http.StatusMethodNotAllowed, map[string]string{"Allow": http.MethodGet},
+			"open a WebSocket here with GET"}
+	case !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1, !hasToken(r.Header, "Upgrade", "websocket"),
+		!hasToken(r.Header, "Connection", "upgrade"):
+		return &refused{http.StatusUpgradeRequired, map[string]string{"Upgrade": "websocket", "Connection": "Upgrade"},
+			"this is a WebSocket endpoint: connect with a WebSocket client over HTTP/1.1; if you did, a proxy in between " +
+				"dropped the Upgrade and Connection headers"}
+	case !only(r.Header, "Sec-Websocket-Version", func(v string) bool { return v == "13" }):
+		return &refused{http.StatusUpgradeRequired, map[string]string{"Sec-WebSocket-Version": "13"},
+			"Sec-WebSocket-Version must be 13"}
+	case !only(r.Header, "Sec-Websocket-Key", validKey):
+		return &refused{http.StatusBadRequest, nil, "Sec-WebSocket-Key must be there once and be 16 bytes in base64"}
+	}
+	return h.checkOrigin(r)
+}
+
+func (h *Handler) checkOrigin(r *http.Request) *refused {
+	from := r.Header.Values("Origin")
+	if len(from) == 0 || len(from) == 1 && h.origins.allows(from[0], r.Host) {
+		return nil
+	}
+	return &refused{http.StatusForbidden, nil, "pages of this origin may not connect here: the origin is neither that of " +
+		"the server's host (does a proxy change the Host header?) nor among the origins that the server is configured to allow"}
+}
+
+// only reports whether the header is there exactly once and ok.
+func only(h http.Header, name string, ok func(string) bool) bool {
+	v := h[name]
+	return len(v) == 1 && ok(v[0])
+}
+
+func validKey(k string) bool {
+	b, err := base64.StdEncoding.DecodeString(k)
+	return err == nil && len(b) == 16
+}
+
+// hasToken reports whether a header with a list of tokens holds one, in whatever case.
+func hasToken(h http.Header, name, token string) bool {
+	for t := range tokens(h, name) {
+		if strings.EqualFold(t, token) {
+			return true
+		}
+	}
+	return false
+}
+
+// tokens yields the elements of a header with a list, which may be spread over several lines.
+func tokens(h http.Header, name string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range h.Values(name) {
+			for t := range strings.SplitSeq(line, ",") {
+				if !yield(strings.TrimSpace(t)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// answer is the response that upgrades the connection. No extension is ever agreed on.
+func (h *Handler) answer(r *http.Request) []byte {
+	const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 §1.3
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + magic))
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
+	b.WriteString(base64.StdEncoding.EncodeToString(sum[:]))
+	for t := range tokens(r.Header, "Sec-WebSocket-Protocol") {
+		if t == h.opts.Subprotocol {
+			b.WriteString("\r\nSec-WebSocket-Protocol: ")
+			b.WriteString(t)
+			break
+		}
+	}
+	b.WriteString("\r\n\r\n")
+	return []byte(b.String())
+}

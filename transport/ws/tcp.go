@@ -1,0 +1,27 @@
+package ws
+
+import (
+	"net"
+	"time"
+)
+
+// How soon the kernel finds out that a peer is gone without a word: about 30 s when idle, 20 s when bytes are under way.
+const (
+	keepAliveIdle     = 15 * time.Second
+	keepAliveInterval = 5 * time.Second
+	keepAliveCount    = 3
+	userTimeout       = 20 * time.Second
+)
+
+// tune sets the options of the socket below nc, if it is one of TCP. What a system refuses it does without.
+func tune(nc net.Conn) {
+	tcp, ok := bare(nc).(*net.TCPConn)
+	if !ok {
+		return
+	}
+	_ = tcp.SetNoDelay(true)
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
+	})
+	setUserTimeout(tcp, userTimeout)
+}

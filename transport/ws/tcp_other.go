@@ -1,0 +1,11 @@
+//go:build !linux
+
+package ws
+
+import (
+	"net"
+	"time"
+)
+
+// setUserTimeout does nothing: only Linux has the option in this form. Heartbeats of the protocol above find dead peers.
+func setUserTimeout(*net.TCPConn, time.Duration) {}

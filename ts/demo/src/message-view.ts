@@ -1,0 +1,84 @@
+import type { MessageEntry, RunEntry, Sending } from "@holdfast/client";
+import { element, setText } from "./element.ts";
+import { MarkdownView } from "./markdown-view.ts";
+
+/** One message, sent or on its way: the same element for both, so that nothing jumps when it arrives. */
+export class MessageView {
+  readonly root: HTMLElement;
+  readonly #text = element("p", { class: "text" });
+  readonly #note = element("p", { class: "note", hidden: true });
+  #sending: Sending | undefined;
+
+  constructor(mine: boolean) {
+    this.root = element("article", { class: "message", "aria-label": mine ? "Message" : "Message of another person" });
+    this.root.append(this.#text, this.#note);
+  }
+
+  arrived(entry: MessageEntry): void {
+    this.#sending = undefined;
+    this.root.dataset["state"] = "there";
+    setText(this.#text, textOf(entry.data));
+    this.#note.hidden = true;
+  }
+
+  onItsWay(sending: Sending): void {
+    const { state, error } = sending;
+    if (this.#sending === sending && this.root.dataset["state"] === state) return;
+    this.#sending = sending;
+    this.root.dataset["state"] = state;
+    setText(this.#text, textOf(sending.data));
+    this.#note.hidden = state !== "failed";
+    if (state !== "failed") return;
+    const retry = element("button", { type: "button", class: "link" }, "Send again");
+    const discard = element("button", { type: "button", class: "link" }, "Discard");
+    retry.addEventListener("click", () => sending.retry());
+    discard.addEventListener("click", () => sending.discard());
+    this.#note.replaceChildren(`Not sent: ${error?.message ?? "refused"} `, element("span", {}, retry, discard));
+  }
+}
+
+const ENDS: Readonly<Record<RunEntry["status"], string>> = {
+  open: "",
+  complete: "",
+  stopped: "Stopped.",
+  failed: "The answer failed.",
+  interrupted: "The answer was interrupted.",
+};
+
+/** One answer as it grows. */
+export class RunView {
+  readonly root = element("article", { class: "run", "aria-label": "Answer" });
+  readonly #answer = new MarkdownView();
+  readonly #thoughts = new MarkdownView();
+  readonly #details: HTMLDetailsElement;
+  readonly #summary = element("summary", {}, "Thinking");
+  readonly #note = element("p", { class: "note", hidden: true });
+  #shown: RunEntry | undefined;
+
+  constructor() {
+    this.#details = element("details", { class: "thoughts", hidden: true }, this.#summary, this.#thoughts.root);
+    this.root.append(this.#details, this.#answer.root, this.#note);
+  }
+
+  show(run: RunEntry): void {
+    if (run === this.#shown) return;
+    this.#shown = run;
+    const thoughts = run.parts["reasoning"] ?? "";
+    const thinking = run.status === "open" && run.text === "";
+    this.root.dataset["status"] = run.status;
+    this.root.dataset["offset"] = String(run.offset);
+    this.root.setAttribute("aria-busy", String(run.status === "open"));
+    this.root.classList.toggle("thinking", thinking);
+    this.#details.hidden = thoughts === "";
+    this.#thoughts.show(thoughts);
+    setText(this.#summary, thinking ? "Thinking" : "Thoughts");
+    this.#answer.show(run.text);
+    setText(this.#note, ENDS[run.status]);
+    this.#note.hidden = ENDS[run.status] === "";
+  }
+}
+
+export function textOf(data: unknown): string {
+  const text = typeof data === "object" && data !== null ? (data as { readonly text?: unknown }).text : data;
+  return typeof text === "string" ? text : JSON.stringify(data);
+}

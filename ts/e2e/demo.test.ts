@@ -1,0 +1,147 @@
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { DemoPage } from "./demo-page.ts";
+import { buildServer, DevServer } from "./server.ts";
+
+const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+
+let program: string;
+let server: DevServer;
+let browser: Browser;
+let rooms = 0;
+
+beforeAll(async () => {
+  program = buildServer();
+  server = new DevServer(program);
+  await server.start();
+  browser = await chromium.launch({
+    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-background-networking"],
+  });
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const room = () => `${server.url}?room=room-${++rooms}`;
+
+async function alike(...pages: readonly DemoPage[]): Promise<void> {
+  const [first, ...others] = await Promise.all(pages.map((page) => page.transcript()));
+  expect(first).toContain("</article>");
+  for (const other of others) expect(other).toBe(first);
+  for (const page of pages) expect(page.errors).toEqual([]);
+}
+
+describe("an answer", () => {
+  it("streams, and ends", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.ask("What is a session?");
+    await page.answering(0, 20);
+    expect(await page.page.locator('.run[data-status="open"]').count()).toBe(1);
+    await page.answered(0);
+    expect(await page.messages()).toEqual(["What is a session?"]);
+    expect(page.errors).toEqual([]);
+  });
+
+  it("is the same in three tabs and on a phone, whenever they were opened", async () => {
+    const url = room();
+    const one = await DemoPage.open(browser, url);
+    const two = await one.tab();
+    const small = await DemoPage.open(browser, url, phone);
+    await one.ask("Tell me something long");
+    await two.answering(0, 200);
+    const late = await one.tab();
+    await late.answering(0, 200);
+    const all = [one, two, small, late];
+    await Promise.all(all.map((page) => page.answered(0)));
+    expect(await small.messages()).toEqual(["Tell me something long"]);
+    // Another person's message is announced as such; all else is the same to the byte.
+    await alike(one, two, late);
+    expect(await small.page.locator(".chat .run").first().innerHTML()).toBe(
+      await one.page.locator(".chat .run").first().innerHTML(),
+    );
+  });
+
+  it.each(["cut", "blackhole"])("survives a %s", async (harm) => {
+    const url = room();
+    const calm = await DemoPage.open(browser, url);
+    const harmed = await calm.tab();
+    await harmed.ask("How do you survive a cut line?");
+    await harmed.answering(0, 100);
+    const before = await harmed.connection();
+    await harmed.page.click(`#${harm}`);
+    if (harm === "blackhole") await harmed.ask("And now?");
+    await harmed.otherThan(before);
+    const answers = harm === "blackhole" ? 2 : 1;
+    for (let n = 0; n < answers; n++) await Promise.all([calm.answered(n), harmed.answered(n)]);
+    expect(await harmed.messages()).toHaveLength(answers);
+    await alike(calm, harmed);
+  });
+
+  it("survives a reload, and so does what was typed", async () => {
+    const url = room();
+    const calm = await DemoPage.open(browser, url);
+    const page = await calm.tab();
+    await page.ask("Tell me something long");
+    await page.answering(0, 100);
+    await page.page.locator(".chat textarea").nth(1).fill("half a thought");
+    await page.page.reload();
+    await page.live();
+    expect(await page.page.locator(".chat textarea").nth(1).inputValue()).toBe("half a thought");
+    await Promise.all([calm.answered(0), page.answered(0)]);
+    await alike(calm, page);
+  });
+
+  it("survives the death of the server, and nothing typed meanwhile is lost", async () => {
+    const url = room();
+    const one = await DemoPage.open(browser, url);
+    const two = await one.tab();
+    await one.ask("Tell me something long");
+    await one.answering(0, 150);
+    await server.kill();
+    await one.page.waitForSelector("#status:not([data-state=live])");
+    await one.ask("typed while it was dead");
+    await one.page.waitForSelector('.message[data-state="pending"]');
+    await server.start();
+    await Promise.all([one.live(), two.live()]);
+    for (const n of [0, 1]) await Promise.all([one.answered(n), two.answered(n)]);
+    expect(await one.messages()).toEqual(["Tell me something long", "typed while it was dead"]);
+    await alike(one, two);
+    const fresh = await one.tab();
+    await fresh.answered(1);
+    await alike(one, fresh);
+  });
+});
+
+describe("two chats and a task", () => {
+  it("share one connection, and all three go on after a cut", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.page.getByRole("button", { name: "Start", exact: true }).click();
+    await page.ask("What is a session?", 0);
+    await page.ask("How do you survive a cut line?", 1);
+    await Promise.all([page.answering(0, 80, 0), page.answering(0, 80, 1)]);
+    const before = await page.connection();
+    await page.page.click("#cut");
+    await page.otherThan(before);
+    await Promise.all([page.answered(0, 0), page.answered(0, 1)]);
+    await page.page.waitForSelector('.task[data-task="done"]', { timeout: 60_000 });
+    const lines = await page.page.locator(".log li:not(.start) span").allTextContents();
+    expect(lines).toHaveLength(40);
+    expect(new Set(lines).size).toBe(40);
+    expect(page.errors).toEqual([]);
+  });
+
+  it("stay away when told to, and come back when told to", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.page.click("#leave");
+    await page.page.waitForSelector('#status[data-state="idle"]');
+    await page.ask("typed while away");
+    await page.page.waitForSelector('.message[data-state="pending"]');
+    await page.page.click("#leave");
+    await page.live();
+    await page.answered(0);
+    expect(await page.messages()).toEqual(["typed while away"]);
+  });
+});

@@ -1,0 +1,62 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const tmp = fileURLToPath(new URL("../tmp/", import.meta.url));
+
+/** Builds the program once for all tests. */
+export function buildServer(): string {
+  mkdirSync(tmp, { recursive: true });
+  const program = `${tmp}holdfast`;
+  execFileSync("go", ["build", "-o", program, "./cmd/holdfast"], { cwd: root, stdio: "inherit" });
+  return program;
+}
+
+/** The real server in development mode, which may be killed and started again over the same data. */
+export class DevServer {
+  readonly #program: string;
+  readonly #data = mkdtempSync(`${tmp}data-`);
+  #process: ChildProcess | undefined;
+  /** Where the page is; the port stays the same over restarts. */
+  url = "";
+  #log = "";
+
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  async start(): Promise<void> {
+    const address = this.url ? new URL(this.url).host : "127.0.0.1:0";
+    const child = spawn(this.#program, ["dev", "--addr", address, "--data", this.#data], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#process = child;
+    child.stderr.on("data", (text) => {
+      this.#log += String(text);
+    });
+    this.url = await new Promise((resolve, reject) => {
+      let said = "";
+      child.stdout.on("data", (text) => {
+        said += String(text);
+        const found = /http:\/\/\S+/.exec(said);
+        if (found) resolve(found[0]);
+      });
+      child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${said}${this.#log}`)));
+    });
+  }
+
+  /** Gives it no chance to say or write anything. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,248 @@
+import { Connection, type ConnectionStats, type OwnedFrame } from "./connection.ts";
+import { browserEnv } from "./env/browser.ts";
+import type { Env, KeyValue } from "./env/env.ts";
+import { HoldfastError } from "./errors.ts";
+import { Identity } from "./identity.ts";
+import { Listeners } from "./listeners.ts";
+import { Outbox } from "./outbox.ts";
+import { Session, type SessionOptions } from "./session.ts";
+import { Token, type TokenSource } from "./token.ts";
+import { MAX_SUBS } from "./wire.ts";
+
+export interface ClientOptions {
+  /** Where the server is, such as wss://example.com/v1/ws; the number of the dial is added to the path. */
+  readonly url: string;
+  /**
+   * The token to sign in with, or a function that gets one; it is called before the first connection, before a token
+   * expires and after one was refused. A rejection with a HoldfastError "unauthorized" ends the connection for good, any
+   * other is taken for a passing failure.
+   */
+  readonly token: TokenSource;
+  /**
+   * This device or tab, stable over reloads: 1 to 64 of letters, digits and . _ ~ : @ -. Of two connections with the same
+   * id only the newer lives. Default: random, kept with the tab, and another one in a duplicated tab.
+   */
+  readonly clientId?: string;
+  /** Where unsent messages and the client id are kept. Default: sessionStorage, or memory where there is none. */
+  readonly storage?: KeyValue;
+  /** The outside world, for tests and for places that are no browser. */
+  readonly env?: Env;
+}
+
+/** What to tell the user about the connection. */
+export interface Status {
+  /**
+   * - idle: not asked to connect.
+   * - connecting: an attempt is under way.
+   * - live: connected, and all sessions are up to date.
+   * - catching-up: connected, and what was missed is coming.
+   * - offline: waiting until retryAt for the next attempt; it never gives up.
+   * - ended: the server said to stay away. Only connect() tries again.
+   */
+  readonly state: "idle" | "connecting" | "live" | "catching-up" | "offline" | "ended";
+  /** Since when, and when the next attempt comes, in Unix milliseconds of this machine. */
+  readonly since: number;
+  readonly retryAt?: number;
+  /** Why, with offline and ended, for people; code is the close code, with ended. */
+  readonly reason?: string;
+  readonly code?: number;
+}
+
+/** The largest data of a send until the server has said what it takes, in bytes. */
+const DEFAULT_MAX = 256 * 1024;
+
+/** One connection to a server, over which any number of sessions live. Making one does nothing yet: call connect(). */
+export class Client {
+  readonly #env: Env;
+  readonly #identity: Identity;
+  readonly #connection: Connection;
+  readonly #outbox: Outbox;
+  readonly #sessions = new Map<string, { readonly session: Session; holders: number }>();
+  readonly #listeners = new Listeners<Status>();
+  #max = DEFAULT_MAX;
+  #status: Status;
+  #notifying = false;
+  #closed = false;
+
+  constructor(options: ClientOptions) {
+    const env = options.env ?? browserEnv();
+    const storage = options.storage ?? env.storage;
+    const prefix = `holdfast:${options.url}:`;
+    this.#env = env;
+    this.#identity = new Identity(env, storage, prefix, options.clientId);
+    this.#outbox = new Outbox(env, storage, `${prefix}outbox`, {
+      transmit: (frame) => this.#connection.send(frame),
+      changed: (session) => this.#sessions.get(session)?.session.changed(),
+      overdue: () => this.#connection.dispatch({ type: "suspect" }),
+      rtt: () => this.#connection.stats.rtt,
+    });
+    this.#connection = new Connection(env, options.url, new Token(options.token), this.#identity, {
+      attach: () => [...this.#sessions.values()].map(({ session }) => session.ask()),
+      welcomed: ({ max }) => {
+        this.#max = max;
+        this.#outbox.resend();
+      },
+      frame: (frame) => this.#take(frame),
+      cut: () => {
+        for (const { session } of this.#sessions.values()) session.cut();
+      },
+      changed: () => this.#statusChanged(),
+    });
+    this.#status = { state: "idle", since: env.now() };
+  }
+
+  /** This device or tab, as other readers see it in entries. A duplicated tab gets another one when it connects. */
+  get clientId(): string {
+    return this.#identity.id;
+  }
+
+  /** The same object until something changes. */
+  get status(): Status {
+    return this.#status;
+  }
+
+  get stats(): ConnectionStats {
+    return this.#connection.stats;
+  }
+
+  /** Calls `listener` after the status has changed. Returns what ends it. */
+  onStatus(listener: (status: Status) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  /** Connects, and from then on comes back by itself. */
+  connect(): void {
+    this.#mustBeOpen();
+    this.#connection.connect();
+  }
+
+  /** Says goodbye and stays away until connect(). Sessions keep what they hold. */
+  disconnect(): void {
+    this.#connection.disconnect();
+  }
+
+  /** Makes the next attempt now; with a connection, makes sure that it lives. */
+  retryNow(): void {
+    this.#connection.dispatch({ type: "retry" });
+  }
+
+  /** Ends everything. What is unsent stays in the storage, for the next client of this tab. */
+  close(): void {
+    this.#closed = true;
+    this.disconnect();
+    for (const { session } of this.#sessions.values()) session.end();
+    this.#sessions.clear();
+    this.#outbox.close();
+    this.#listeners.clear();
+  }
+
+  /** Reads a session. For an id that is being read already it is the same object, and each has to close it. */
+  session(id: string, options: SessionOptions = {}): Session {
+    this.#mustBeOpen();
+    const held = this.#sessions.get(id);
+    if (held) {
+      held.holders++;
+      return held.session;
+    }
+    if (this.#sessions.size >= MAX_SUBS) {
+      throw new HoldfastError("invalid", `a connection reads at most ${MAX_SUBS} sessions; close some`);
+    }
+    const session = this.#open(id, options);
+    this.#sessions.set(id, { session, holders: 1 });
+    if (this.#connection.open) this.#connection.send({ t: "sub", ...session.ask() });
+    return session;
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed) throw new HoldfastError("closed", "this client was closed; make another one");
+  }
+
+  #open(id: string, options: SessionOptions): Session {
+    const connection = this.#connection;
+    return new Session(
+      {
+        env: this.#env,
+        get open() {
+          return connection.open;
+        },
+        write: (frame) => connection.send(frame),
+        send: (session, data) => this.#outbox.add(this.#identity.id, session, data, this.#max),
+        outbox: (session) => this.#outbox.of(session),
+        applied: (session, added, have) => {
+          for (const entry of added) if (entry.id) this.#outbox.seen(entry.id, entry.offset, entry.at);
+          this.#outbox.shown(session, have);
+        },
+        phaseChanged: () => this.#statusChanged(),
+        closed: (session) => this.#closeSession(session),
+      },
+      id,
+      options,
+    );
+  }
+
+  #closeSession(session: Session): void {
+    const held = this.#sessions.get(session.id);
+    if (held?.session !== session || --held.holders > 0) return;
+    this.#sessions.delete(session.id);
+    session.end();
+    this.#connection.send({ t: "unsub", s: session.id });
+    this.#statusChanged();
+  }
+
+  #take(frame: OwnedFrame): void {
+    const session = "s" in frame && frame.s ? this.#sessions.get(frame.s)?.session : undefined;
+    switch (frame.t) {
+      case "ack":
+        this.#outbox.acked(frame);
+        // Where nobody reads the session, or nobody may, no entry will come to take the message's place.
+        return this.#outbox.shown(frame.s, !session || session.status === "denied" ? frame.o : session.have);
+      case "err":
+        return frame.re === "send" ? this.#outbox.refused(frame) : session?.refused(frame);
+      case "page":
+        return session?.takePage(frame);
+      case "signal":
+        return session?.takeSignal(frame);
+      default:
+        return session?.take(frame);
+    }
+  }
+
+  #statusChanged(): void {
+    const next = this.#currentStatus();
+    const now = this.#status;
+    const same =
+      next.state === now.state && next.retryAt === now.retryAt && next.reason === now.reason && next.code === now.code;
+    if (same) return;
+    this.#status = { ...next, since: next.state === now.state ? now.since : this.#env.now() };
+    if (this.#notifying) return;
+    this.#notifying = true;
+    this.#env.soon(() => {
+      this.#notifying = false;
+      this.#listeners.tell(this.#status);
+    });
+  }
+
+  #currentStatus(): Omit<Status, "since"> {
+    const { state } = this.#connection;
+    switch (state.name) {
+      case "idle":
+        return { state: "idle" };
+      case "waiting":
+        return { state: "offline", retryAt: state.until, reason: state.reason };
+      case "ended":
+        return { state: "ended", reason: state.reason, code: state.code };
+      case "live":
+      case "doubt":
+        return { state: this.#upToDate() ? "live" : "catching-up" };
+      default:
+        return { state: "connecting" };
+    }
+  }
+
+  #upToDate(): boolean {
+    for (const { session } of this.#sessions.values()) {
+      if (session.status !== "live" && session.status !== "denied") return false;
+    }
+    return true;
+  }
+}

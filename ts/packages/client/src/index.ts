@@ -1,0 +1,11 @@
+export { Client, type ClientOptions, type Status } from "./client.ts";
+export type { ConnectionStats } from "./connection.ts";
+export type { Entry, EventEntry, MessageEntry, RunEntry, Segment, StateEntry } from "./entry.ts";
+export { browserEnv } from "./env/browser.ts";
+export type { Cancel, Claim, Env, KeyValue, Pipe, PipeEvents } from "./env/env.ts";
+export { memoryStorage } from "./env/memory-storage.ts";
+export { type ErrorCode, HoldfastError } from "./errors.ts";
+export type { Ack, Sending } from "./outbox.ts";
+export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
+export type { TokenSource } from "./token.ts";
+export type { Outcome, RunStatus } from "./wire.ts";

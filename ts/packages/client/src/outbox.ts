@@ -1,0 +1,268 @@
+import { Deferred } from "./deferred.ts";
+import type { Cancel, Env, KeyValue } from "./env/env.ts";
+import { HoldfastError } from "./errors.ts";
+import { randomName } from "./identity.ts";
+import type { AckFrame, ClientFrame, ErrFrame } from "./wire.ts";
+
+/** Where a sent message stands. */
+export interface Ack {
+  readonly offset: number;
+  /** When it was committed, by the server's clock, in Unix milliseconds. */
+  readonly at: number;
+}
+
+/** A message on its way. The object stays the same and its state changes; the session tells when. */
+export interface Sending {
+  readonly id: string;
+  readonly session: string;
+  readonly data: unknown;
+  /** When it was sent, by this machine's clock. */
+  readonly at: number;
+  /**
+   * - pending: the server has not answered; it is sent again over every reconnect and reload until it does.
+   * - sent: it is durable, and will appear among the entries presently.
+   * - failed: the server refuses it, see error. It stays until retry or discard.
+   */
+  readonly state: "pending" | "sent" | "failed";
+  readonly error: HoldfastError | undefined;
+  /** Settles with the server's answer. Not to look at it is fine: a rejection then goes nowhere. */
+  readonly done: Promise<Ack>;
+  /** Sends a failed one again. */
+  retry(): void;
+  /** Forgets it. What is pending may have arrived all the same. */
+  discard(): void;
+}
+
+export interface OutboxOwner {
+  transmit(frame: ClientFrame): void;
+  changed(session: string): void;
+  /** An answer has been outstanding for suspiciously long. */
+  overdue(): void;
+  /** How long an answer usually takes, in ms; 0 while unknown. */
+  rtt(): number;
+}
+
+/** How a message is kept over a reload. */
+interface Kept {
+  readonly s: string;
+  readonly id: string;
+  readonly d: unknown;
+  readonly a: number;
+  readonly e?: readonly [code: string, message: string];
+}
+
+class Item implements Sending {
+  state: Sending["state"] = "pending";
+  error: HoldfastError | undefined;
+  answer!: Deferred<Ack>;
+  /** Where it stands, once that is known; when it was last transmitted, and whether that was found overdue. */
+  offset: number | undefined;
+  transmittedAt = 0;
+  probed = false;
+  readonly id: string;
+  readonly session: string;
+  readonly data: unknown;
+  readonly at: number;
+  readonly #outbox: Outbox;
+
+  constructor(outbox: Outbox, kept: Kept) {
+    this.#outbox = outbox;
+    this.id = kept.id;
+    this.session = kept.s;
+    this.data = kept.d;
+    this.at = kept.a;
+    this.open();
+    if (kept.e) this.fail(new HoldfastError(...kept.e));
+  }
+
+  get done(): Promise<Ack> {
+    return this.answer.promise;
+  }
+
+  open(): void {
+    this.state = "pending";
+    this.error = undefined;
+    this.answer = new Deferred();
+    this.done.catch(() => {});
+  }
+
+  fail(error: HoldfastError): void {
+    this.state = "failed";
+    this.error = error;
+    this.answer.reject(error);
+  }
+
+  retry(): void {
+    this.#outbox.retry(this);
+  }
+
+  discard(): void {
+    this.#outbox.discard(this);
+  }
+
+  kept(): Kept {
+    const { session: s, id, data: d, at: a, error } = this;
+    return error ? { s, id, d, a, e: [error.code, error.message] } : { s, id, d, a };
+  }
+}
+
+/** The pause after a refusal that is not for good, when the server names none, in ms. */
+const PAUSE = 1_000;
+
+/**
+ * The messages that are not yet known to be in the log, of all sessions, in the order sent. Ids make repeating one
+ * harmless, so whenever in doubt, it is repeated.
+ */
+export class Outbox {
+  readonly #env: Env;
+  readonly #storage: KeyValue;
+  readonly #key: string;
+  readonly #owner: OutboxOwner;
+  /** Part of every id: no other page has it, even where two share a client id for a moment. */
+  readonly #page: string;
+  #count = 0;
+  #items: readonly Item[] = [];
+  #paused: Cancel | undefined;
+  #watch: Cancel | undefined;
+
+  constructor(env: Env, storage: KeyValue, key: string, owner: OutboxOwner) {
+    this.#env = env;
+    this.#storage = storage;
+    this.#key = key;
+    this.#owner = owner;
+    this.#page = randomName(env).slice(0, 8);
+    this.#items = parse(storage.get(key)).map((kept) => new Item(this, kept));
+  }
+
+  of(session: string): readonly Sending[] {
+    return this.#items.filter((item) => item.session === session);
+  }
+
+  add(client: string, session: string, data: unknown, max: number): Sending {
+    const text: string | undefined = JSON.stringify(data);
+    if (text === undefined) throw new HoldfastError("invalid", "what is sent must be JSON");
+    const id = `${client}:${this.#page}${++this.#count}`;
+    const item = new Item(this, { s: session, id, d: JSON.parse(text), a: this.#env.now() });
+    const size = new TextEncoder().encode(text).length;
+    // The server would end the connection over a message that is far too large, and with it all others.
+    if (size > max)
+      item.fail(new HoldfastError("too_large", `the message has ${size} bytes, at most ${max} are allowed`));
+    this.#items = [...this.#items, item];
+    this.#save(session);
+    if (item.state === "pending") this.#transmit(item);
+    return item;
+  }
+
+  /** There is a new connection: whatever was under way may be lost, so all of it goes again, in order. */
+  resend(): void {
+    this.#paused?.();
+    this.#paused = undefined;
+    for (const item of this.#items) if (item.state === "pending") this.#transmit(item);
+  }
+
+  acked(frame: AckFrame): void {
+    const item = this.#items.find(({ id }) => id === frame.id);
+    if (item) this.#arrived(item, frame.o, frame.at);
+  }
+
+  /** The entry itself came, before the ack or instead of it. */
+  seen(id: string, offset: number, at: number): void {
+    const item = this.#items.find((it) => it.id === id);
+    if (item) this.#arrived(item, offset, at);
+  }
+
+  /** The session's entries reach up to `have`: what stands there need not be shown as under way any more. */
+  shown(session: string, have: number): void {
+    this.#remove((item) => item.session === session && item.offset !== undefined && item.offset <= have, session);
+  }
+
+  refused(frame: ErrFrame): void {
+    const item = this.#items.find(({ id }) => id === frame.id);
+    if (item?.state !== "pending") return;
+    if (frame.code === "rate_limited" || frame.code === "unavailable") return this.#pause(frame.after ?? PAUSE);
+    item.fail(new HoldfastError(frame.code, frame.msg));
+    this.#save(item.session);
+  }
+
+  retry(item: Item): void {
+    if (item.state !== "failed" || !this.#items.includes(item)) return;
+    item.open();
+    // Its turn is over: what was sent after it has been written.
+    this.#items = [...this.#items.filter((other) => other !== item), item];
+    this.#save(item.session);
+    this.#transmit(item);
+  }
+
+  discard(item: Item): void {
+    item.answer.reject(new HoldfastError("discarded", "the message was given up"));
+    this.#remove((other) => other === item, item.session);
+  }
+
+  close(): void {
+    this.#paused?.();
+    this.#watch?.();
+  }
+
+  #arrived(item: Item, offset: number, at: number): void {
+    if (item.state === "sent") return;
+    item.state = "sent";
+    item.error = undefined;
+    item.offset = offset;
+    item.answer.resolve({ offset, at });
+    this.#save(item.session);
+  }
+
+  #remove(gone: (item: Item) => boolean, session: string): void {
+    const left = this.#items.filter((item) => !gone(item));
+    if (left.length === this.#items.length) return;
+    this.#items = left;
+    this.#save(session);
+  }
+
+  #transmit(item: Item): void {
+    if (this.#paused) return;
+    item.transmittedAt = this.#env.now();
+    item.probed = false;
+    this.#owner.transmit({ t: "send", s: item.session, id: item.id, data: item.data });
+    this.#watchOver();
+  }
+
+  /** Holds all of them back, lest the order be lost. */
+  #pause(ms: number): void {
+    if (this.#paused) return;
+    this.#paused = this.#env.timer(() => this.resend(), ms);
+  }
+
+  /** An answer that is late while somebody waits for it is the first sign of a connection that is dead. */
+  #watchOver(): void {
+    if (this.#watch) return;
+    const patience = Math.max(1_000, 3 * this.#owner.rtt());
+    this.#watch = this.#env.timer(() => {
+      this.#watch = undefined;
+      const open = this.#items.filter((item) => item.state === "pending" && !item.probed);
+      const late = open.filter((item) => this.#env.now() - item.transmittedAt >= patience);
+      for (const item of late) item.probed = true;
+      if (late.length && this.#env.visible()) this.#owner.overdue();
+      if (open.length > late.length) this.#watchOver();
+    }, patience);
+  }
+
+  #save(session: string): void {
+    const open = this.#items.filter((item) => item.state !== "sent");
+    this.#storage.set(this.#key, open.length ? JSON.stringify(open.map((item) => item.kept())) : null);
+    this.#owner.changed(session);
+  }
+}
+
+function parse(text: string | null): readonly Kept[] {
+  try {
+    const value: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(value) ? value.filter(isKept) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isKept(value: Partial<Kept> | null): value is Kept {
+  return typeof value?.s === "string" && typeof value.id === "string";
+}

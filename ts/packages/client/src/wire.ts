@@ -1,0 +1,256 @@
+/**
+ * The frames of protocol version 1, with the member names that stand on the wire. The protocol itself is described in
+ * wire/wire.go of the server; the golden data beside it binds both sides.
+ */
+
+export const VERSION = 1;
+/** How many sessions one connection may read. */
+export const MAX_SUBS = 256;
+/** How many open runs one cursor may name. */
+export const MAX_CURSOR_RUNS = 256;
+
+export type Outcome = "continuous" | "snapshot" | "lost" | "denied";
+export type RunStatus = "open" | "complete" | "stopped" | "failed" | "interrupted";
+
+/** How far a reader has come: `r` lists [run, fragment, chain tag] of each open run. */
+export interface Cursor {
+  readonly e: string;
+  readonly o: number;
+  readonly g: number;
+  readonly r?: readonly (readonly [run: number, fragment: number, chain: number])[];
+}
+
+export interface SubItem {
+  readonly s: string;
+  readonly last?: number;
+  readonly cur?: Cursor;
+}
+
+export type ClientFrame =
+  | {
+      readonly t: "hello";
+      readonly v: number;
+      readonly token: string;
+      readonly client: string;
+      readonly gen: number;
+      readonly agent?: string;
+      readonly subs: readonly SubItem[];
+    }
+  | ({ readonly t: "sub" } & SubItem)
+  | { readonly t: "unsub"; readonly s: string }
+  | {
+      readonly t: "page";
+      readonly id: string;
+      readonly s: string;
+      readonly before?: number;
+      readonly after?: number;
+      readonly limit?: number;
+    }
+  | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
+  | { readonly t: "signal"; readonly s: string; readonly data: unknown }
+  | { readonly t: "token"; readonly token: string }
+  | { readonly t: "ping" | "pong"; readonly n: number }
+  | { readonly t: "bye" };
+
+export interface WelcomeFrame {
+  readonly t: "welcome";
+  readonly conn: string;
+  readonly user: string;
+  readonly now: number;
+  readonly beat: number;
+  readonly exp?: number;
+  readonly max: number;
+}
+
+export interface SubFrame {
+  readonly t: "sub";
+  readonly s: string;
+  readonly outcome: Outcome;
+  /** The next four are absent with outcome denied, code and msg present only with it. */
+  readonly e?: string;
+  readonly from?: number;
+  readonly head?: number;
+  readonly more?: boolean;
+  readonly code?: string;
+  readonly msg?: string;
+}
+
+export interface LiveFrame {
+  readonly t: "live";
+  readonly s: string;
+  readonly o: number;
+}
+
+/** An entry as it stands in a page: like an entry or run frame, but without `s`. */
+export interface EntryItem {
+  readonly t: "entry";
+  readonly o: number;
+  readonly f?: number;
+  readonly e?: string;
+  readonly g: number;
+  readonly k: string;
+  readonly id?: string;
+  readonly u?: string;
+  readonly c?: string;
+  readonly at: number;
+  readonly key?: string;
+  readonly data?: unknown;
+}
+
+export interface BodyItem {
+  readonly p?: string;
+  readonly d?: string;
+  readonly v?: unknown;
+}
+
+export interface RunItem {
+  readonly t: "run";
+  readonly o: number;
+  readonly f?: number;
+  readonly e?: string;
+  readonly g: number;
+  readonly id?: string;
+  readonly u?: string;
+  readonly c?: string;
+  readonly at: number;
+  readonly data?: unknown;
+  readonly status: RunStatus;
+  readonly n: number;
+  readonly h: number;
+  readonly body: readonly BodyItem[];
+  readonly end?: unknown;
+}
+
+export type EntryFrame = EntryItem & { readonly s: string };
+export type RunFrame = RunItem & { readonly s: string };
+
+export interface FragFrame extends BodyItem {
+  readonly t: "frag";
+  readonly s: string;
+  readonly o: number;
+  readonly n: number;
+  readonly m?: number;
+  readonly h: number;
+}
+
+export interface EndFrame {
+  readonly t: "end";
+  readonly s: string;
+  readonly o: number;
+  readonly n: number;
+  readonly h: number;
+  readonly status: RunStatus;
+  readonly at: number;
+  readonly data?: unknown;
+}
+
+export interface PageFrame {
+  readonly t: "page";
+  readonly id: string;
+  readonly s: string;
+  readonly e: string;
+  readonly items: readonly (EntryItem | RunItem)[];
+  readonly more?: boolean;
+}
+
+export interface AckFrame {
+  readonly t: "ack";
+  readonly s: string;
+  readonly id: string;
+  readonly o: number;
+  readonly g: number;
+  readonly at: number;
+  readonly dup?: boolean;
+}
+
+export interface ErrFrame {
+  readonly t: "err";
+  readonly re?: string;
+  readonly s?: string;
+  readonly id?: string;
+  readonly code: string;
+  readonly msg: string;
+  readonly after?: number;
+}
+
+export interface SignalFrame {
+  readonly t: "signal";
+  readonly s: string;
+  readonly u?: string;
+  readonly c?: string;
+  readonly data?: unknown;
+}
+
+export interface ByeFrame {
+  readonly t: "bye";
+  readonly code: number;
+  readonly reason?: string;
+  readonly after?: number;
+  readonly spread?: number;
+}
+
+/** The frames that change what a session holds, in the order in which they came. */
+export type SessionFrame = SubFrame | LiveFrame | EntryFrame | RunFrame | FragFrame | EndFrame;
+
+export type ServerFrame =
+  | WelcomeFrame
+  | SessionFrame
+  | PageFrame
+  | AckFrame
+  | ErrFrame
+  | SignalFrame
+  | ByeFrame
+  | { readonly t: "expiring"; readonly in: number }
+  | { readonly t: "token"; readonly exp?: number }
+  | { readonly t: "ping" | "pong"; readonly n: number };
+
+/** The members without which a frame is of no use, with their types: s string, n number, a array. */
+const REQUIRED: { readonly [T in ServerFrame["t"]]: string } = {
+  welcome: "conn:s user:s now:n beat:n max:n",
+  sub: "s:s outcome:s",
+  live: "s:s o:n",
+  entry: "s:s o:n g:n k:s at:n",
+  run: "s:s o:n g:n at:n status:s n:n h:n body:a",
+  frag: "s:s o:n n:n h:n",
+  end: "s:s o:n n:n h:n status:s",
+  page: "id:s s:s e:s items:a",
+  ack: "s:s id:s o:n at:n",
+  err: "code:s msg:s",
+  signal: "s:s",
+  bye: "code:n",
+  expiring: "in:n",
+  token: "",
+  ping: "n:n",
+  pong: "n:n",
+};
+
+/**
+ * Reads one message. A frame of an unknown type, and a text that is no frame, give undefined: they are skipped, so that
+ * the server may learn new ones.
+ */
+export function decode(text: string): ServerFrame | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return isServerFrame(value) ? value : undefined;
+}
+
+export function encode(frame: ClientFrame): string {
+  return JSON.stringify(frame);
+}
+
+function isServerFrame(value: unknown): value is ServerFrame {
+  if (typeof value !== "object" || value === null) return false;
+  const frame = value as Readonly<Record<string, unknown>>;
+  const type = frame["t"];
+  if (typeof type !== "string" || !Object.hasOwn(REQUIRED, type)) return false;
+  return REQUIRED[type as ServerFrame["t"]].split(" ").every((rule) => {
+    const [name = "", kind] = rule.split(":");
+    const member = frame[name];
+    if (kind === "a") return Array.isArray(member);
+    return !kind || typeof member === (kind === "n" ? "number" : "string");
+  });
+}

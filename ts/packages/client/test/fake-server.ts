@@ -1,0 +1,318 @@
+import type {
+  BodyItem,
+  ClientFrame,
+  Cursor,
+  EntryItem,
+  Outcome,
+  RunItem,
+  RunStatus,
+  ServerFrame,
+  SessionFrame,
+} from "../src/wire.ts";
+import type { FakeEnv, FakePipe } from "./fake-env.ts";
+
+type Fragment = { readonly p: string; readonly d: string } | { readonly p: string; readonly v: unknown };
+
+interface LogRun {
+  readonly fragments: Fragment[];
+  status: RunStatus;
+  end: unknown;
+}
+
+interface LogEntry {
+  readonly item: Omit<EntryItem, "t">;
+  readonly run?: LogRun;
+}
+
+const chain = (fragments: readonly Fragment[]) =>
+  fragments.reduce((tag, f) => [...JSON.stringify(f)].reduce((t, c) => (t * 31 + c.charCodeAt(0)) >>> 0, tag), 0);
+
+/** The log of one session, and how a correct server tells it. */
+export class FakeLog {
+  epoch = "";
+  readonly entries: LogEntry[] = [];
+  /** Counts everything that happens, so that a reader can be brought up to any moment. */
+  readonly onFrame = new Set<(frame: SessionFrame) => void>();
+  readonly session: string;
+  readonly #ids = new Map<string, number>();
+
+  constructor(session: string) {
+    this.session = session;
+  }
+
+  get head(): number {
+    return this.entries.length;
+  }
+
+  /** Appends a message, a state or an event; a known id appends nothing. */
+  append(kind: string, data: unknown, more: Partial<EntryItem> = {}): { o: number; g: number; dup: boolean } {
+    const known = more.id === undefined ? undefined : this.#ids.get(more.id);
+    if (known !== undefined) return { o: known, g: known * 7, dup: true };
+    const item = { ...this.#next(), k: kind, data, ...more };
+    this.entries.push({ item });
+    if (item.id !== undefined) this.#ids.set(item.id, item.o);
+    this.#tell(this.#entryFrame(item.o));
+    return { o: item.o, g: item.g, dup: false };
+  }
+
+  openRun(data: unknown = { role: "assistant" }): number {
+    const item = { ...this.#next(), k: "run", data };
+    this.entries.push({ item, run: { fragments: [], status: "open", end: undefined } });
+    this.#tell(this.#entryFrame(item.o));
+    return item.o;
+  }
+
+  grow(o: number, ...fragments: Fragment[]): void {
+    const run = this.#run(o);
+    const from = run.fragments.length;
+    run.fragments.push(...fragments);
+    for (const frame of this.#fragsAfter(o, from)) this.#tell(frame);
+  }
+
+  end(o: number, status: RunStatus = "complete", data?: unknown): void {
+    const run = this.#run(o);
+    run.status = status;
+    run.end = data;
+    this.#tell(this.#endFrame(o));
+  }
+
+  /** The log is deleted, and another one begun. */
+  replace(epoch: string): void {
+    this.epoch = epoch;
+    this.entries.length = 0;
+    this.#ids.clear();
+  }
+
+  /** All that a reader with this cursor is sent, from the answer to live. */
+  answer(last: number | undefined, cur: Cursor | undefined): ServerFrame[] {
+    const s = this.session;
+    const { head } = this;
+    const known = cur && (cur.e === this.epoch || (cur.e === "" && cur.o === 0)) && cur.o <= head;
+    if (known) {
+      const frames = this.#after(cur);
+      const answer = this.#sub("continuous", cur.o + 1, cur.o > 0);
+      return [answer, ...frames, { t: "live", s, o: head }];
+    }
+    const from = Math.max(1, head - (last ?? 50) + 1);
+    const outcome: Outcome = head === 0 ? "continuous" : cur && cur.e !== this.epoch ? "lost" : "snapshot";
+    const before = this.entries.slice(0, from - 1).filter((e) => e.run?.status === "open" || this.#isLatest(e));
+    const after = this.entries.slice(from - 1);
+    const frames = [...before, ...after].flatMap((e) => this.#standing(e.item.o));
+    return [this.#sub(outcome, from, from > 1), ...frames, { t: "live", s, o: head }];
+  }
+
+  page(before: number, limit: number): { items: (EntryItem | RunItem)[]; more: boolean } {
+    const first = Math.max(1, before - limit);
+    const items = this.entries
+      .slice(first - 1, before - 1)
+      .flatMap((e) => this.#standing(e.item.o))
+      .map(({ s: _, ...item }) => item as EntryItem | RunItem);
+    return { items, more: first > 1 };
+  }
+
+  #next() {
+    const o = this.head + 1;
+    if (o === 1 && this.epoch === "") this.epoch = "epoch00001";
+    const base = { o, g: o * 7, at: 1_790_000_000_000 + o };
+    return o === 1 ? { ...base, e: this.epoch } : base;
+  }
+
+  #sub(outcome: Outcome, from: number, more: boolean): ServerFrame {
+    return { t: "sub", s: this.session, outcome, e: this.epoch, from, head: this.head, ...(more && { more }) };
+  }
+
+  #tell(frame: SessionFrame): void {
+    for (const on of [...this.onFrame]) on(frame);
+  }
+
+  #run(o: number): LogRun {
+    const run = this.entries[o - 1]?.run;
+    if (!run) throw new Error(`no run at ${o}`);
+    return run;
+  }
+
+  #isLatest({ item }: LogEntry): boolean {
+    return item.k === "state" && !this.entries.some((e) => e.item.key === item.key && e.item.o > item.o);
+  }
+
+  /** A superseded state is compacted away: the entry after it covers its offset. */
+  #isGone(entry: LogEntry): boolean {
+    return entry.item.k === "state" && !this.#isLatest(entry);
+  }
+
+  #standing(o: number): SessionFrame[] {
+    const entry = this.entries[o - 1];
+    return !entry || this.#isGone(entry) ? [] : [this.#entryFrame(o)];
+  }
+
+  #entryFrame(o: number): SessionFrame {
+    const entry = this.entries[o - 1];
+    if (!entry) throw new Error(`no entry at ${o}`);
+    let f = o;
+    for (let e = this.entries[f - 2]; e && this.#isGone(e); e = this.entries[f - 2]) f--;
+    const first = f < o ? { f } : {};
+    const { k, ...item } = entry.item;
+    if (!entry.run) return { t: "entry", s: this.session, ...item, k, ...first };
+    const { fragments, status, end } = entry.run;
+    return {
+      t: "run",
+      s: this.session,
+      ...item,
+      ...first,
+      status,
+      n: fragments.length,
+      h: chain(fragments),
+      body: merged(fragments).map(({ item: body }) => body),
+      ...(end !== undefined && { end }),
+    };
+  }
+
+  #endFrame(o: number): SessionFrame {
+    const { fragments, status, end } = this.#run(o);
+    const base = { t: "end", s: this.session, o, n: fragments.length, h: chain(fragments), status, at: 1 } as const;
+    return end === undefined ? base : { ...base, data: end };
+  }
+
+  #fragsAfter(o: number, n: number): SessionFrame[] {
+    const { fragments } = this.#run(o);
+    let at = n;
+    return merged(fragments.slice(n)).map(({ item, count }) => {
+      at += count;
+      const h = chain(fragments.slice(0, at));
+      return { t: "frag", s: this.session, o, n: at, ...(count > 1 && { m: count }), h, ...item };
+    });
+  }
+
+  #after(cur: Cursor): SessionFrame[] {
+    const grown = (cur.r ?? []).flatMap(([o, n]) => {
+      const frames = this.#fragsAfter(o, n);
+      return this.#run(o).status === "open" ? frames : [...frames, this.#endFrame(o)];
+    });
+    return [...grown, ...this.entries.slice(cur.o).flatMap((e) => this.#standing(e.item.o))];
+  }
+}
+
+function merged(fragments: readonly Fragment[]): { item: BodyItem; count: number }[] {
+  const out: { item: BodyItem & { p: string }; count: number }[] = [];
+  for (const f of fragments) {
+    const last = out.at(-1);
+    if ("d" in f && last && last.item.p === f.p && last.item.d !== undefined) {
+      out[out.length - 1] = { item: { p: f.p, d: last.item.d + f.d }, count: last.count + 1 };
+    } else out.push({ item: { ...f }, count: 1 });
+  }
+  return out.map(({ item: { p, ...item }, count }) => ({ item: p === "" ? item : { p, ...item }, count }));
+}
+
+/** A server of the protocol over fake pipes. */
+export class FakeServer {
+  readonly logs = new Map<string, FakeLog>();
+  readonly frames: ClientFrame[] = [];
+  readonly gens: number[] = [];
+  /** Sessions that nobody may read, and tokens that verify (all, if empty). */
+  readonly denied = new Set<string>();
+  readonly tokens = new Set<string>();
+  /** Refuses a send where it gives a code. */
+  refuse: (id: string) => { code: string; after?: number } | undefined = () => undefined;
+  acks = true;
+  beat = 25_000;
+  exp: number | undefined;
+  readonly #env: FakeEnv;
+  #conns = 0;
+
+  constructor(env: FakeEnv) {
+    this.#env = env;
+    env.onDial = (pipe) => this.accept(pipe);
+  }
+
+  log(session: string): FakeLog {
+    let log = this.logs.get(session);
+    if (!log) {
+      log = new FakeLog(session);
+      this.logs.set(session, log);
+    }
+    return log;
+  }
+
+  say(frame: ServerFrame, pipe: FakePipe = this.#env.pipe): void {
+    if (pipe.living) pipe.events.message(JSON.stringify(frame));
+  }
+
+  /** Accepts a dial in the next moment. */
+  accept(pipe: FakePipe): void {
+    const reading = new Map<string, () => void>();
+    pipe.onSend = (text) => {
+      const frame = JSON.parse(text) as ClientFrame;
+      this.frames.push(frame);
+      this.#env.soon(() => this.#handle(frame, pipe, reading));
+    };
+    this.#env.soon(() => pipe.living && pipe.events.opened());
+  }
+
+  of<T extends ClientFrame["t"]>(type: T): Extract<ClientFrame, { t: T }>[] {
+    return this.frames.filter((f): f is Extract<ClientFrame, { t: T }> => f.t === type);
+  }
+
+  #handle(frame: ClientFrame, pipe: FakePipe, reading: Map<string, () => void>): void {
+    if (!pipe.living) return;
+    switch (frame.t) {
+      case "hello":
+        this.gens.push(frame.gen);
+        if (this.tokens.size && !this.tokens.has(frame.token)) return pipe.end(4501, "the token does not verify");
+        this.say(
+          {
+            t: "welcome",
+            conn: `x${++this.#conns}`,
+            user: "anna",
+            now: this.#env.now(),
+            beat: this.beat,
+            max: 1000,
+            ...(this.exp !== undefined && { exp: this.exp }),
+          },
+          pipe,
+        );
+        for (const { s, last, cur } of frame.subs) this.#subscribe(s, last, cur, pipe, reading);
+        return;
+      case "sub":
+        return this.#subscribe(frame.s, frame.last, frame.cur, pipe, reading);
+      case "unsub":
+        reading.get(frame.s)?.();
+        return;
+      case "send":
+        return this.#send(frame, pipe);
+      case "page": {
+        const { s, id, before = 0, limit = 50 } = frame;
+        const log = this.log(s);
+        return this.say({ t: "page", id, s, e: log.epoch, ...log.page(before, limit) }, pipe);
+      }
+      case "ping":
+        return this.say({ t: "pong", n: frame.n }, pipe);
+      case "token":
+        return this.say({ t: "token" }, pipe);
+    }
+  }
+
+  #subscribe(
+    s: string,
+    last: number | undefined,
+    cur: Cursor | undefined,
+    pipe: FakePipe,
+    reading: Map<string, () => void>,
+  ): void {
+    reading.get(s)?.();
+    if (this.denied.has(s)) {
+      return this.say({ t: "sub", s, outcome: "denied", code: "forbidden", msg: "not yours" }, pipe);
+    }
+    const log = this.log(s);
+    for (const frame of log.answer(last, cur)) this.say(frame, pipe);
+    const on = (frame: SessionFrame) => this.say(frame, pipe);
+    log.onFrame.add(on);
+    reading.set(s, () => log.onFrame.delete(on));
+  }
+
+  #send({ s, id, data }: Extract<ClientFrame, { t: "send" }>, pipe: FakePipe): void {
+    const refusal = this.refuse(id);
+    if (refusal) return this.say({ t: "err", re: "send", s, id, msg: "no", ...refusal }, pipe);
+    const { o, g, dup } = this.log(s).append("message", data, { id, u: "anna", c: "me" });
+    if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }) }, pipe);
+  }
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { type ClientFrame, decode, encode, type SubItem } from "../src/wire.ts";
+
+interface Golden {
+  readonly name: string;
+  readonly from: "client" | "server";
+  readonly frame: { readonly t: string; readonly [member: string]: unknown };
+}
+
+const file = new URL("../../../../wire/testdata/golden.json", import.meta.url);
+const golden = JSON.parse(readFileSync(file, "utf8")) as readonly Golden[];
+const isUnknown = ({ name }: Golden) => name.startsWith("unknown");
+const fromServer = golden.filter((g) => g.from === "server");
+const fromClient = golden.filter((g) => g.from === "client" && !isUnknown(g));
+
+describe("golden frames", () => {
+  it("are there", () => {
+    expect(fromServer.length).toBeGreaterThan(25);
+    expect(fromClient.length).toBeGreaterThan(12);
+  });
+
+  it.each(fromServer.filter((g) => !isUnknown(g)))("server: $name", ({ frame }) => {
+    expect(decode(JSON.stringify(frame))).toEqual(frame);
+  });
+
+  it.each(fromServer.filter((g) => !isUnknown(g)))("server, from a newer one: $name", ({ frame }) => {
+    expect(decode(JSON.stringify({ ...frame, novelty: { x: 1 } }))?.t).toBe(frame.t);
+  });
+
+  it.each(fromServer.filter(isUnknown))("server: $name is skipped", ({ frame }) => {
+    expect(decode(JSON.stringify(frame))).toBeUndefined();
+  });
+
+  it.each(fromClient)("client: $name", ({ frame }) => {
+    expect(JSON.parse(encode(typed(frame)))).toEqual(frame);
+  });
+});
+
+/** Builds the frame out of its members one by one, so that a member unknown to the types would be missing. */
+function typed(frame: Golden["frame"]): ClientFrame {
+  const f = frame as unknown as ClientFrame;
+  switch (f.t) {
+    case "hello":
+      return {
+        t: "hello",
+        v: f.v,
+        token: f.token,
+        client: f.client,
+        gen: f.gen,
+        ...(f.agent && { agent: f.agent }),
+        subs: f.subs.map(sub),
+      };
+    case "sub":
+      return { t: "sub", ...sub(f) };
+    case "unsub":
+      return { t: "unsub", s: f.s };
+    case "page": {
+      const { id, s, before, after, limit } = f;
+      return { t: "page", id, s, ...(before && { before }), ...(after && { after }), ...(limit && { limit }) };
+    }
+    case "send":
+      return { t: "send", s: f.s, id: f.id, data: f.data };
+    case "signal":
+      return { t: "signal", s: f.s, data: f.data };
+    case "token":
+      return { t: "token", token: f.token };
+    case "ping":
+    case "pong":
+      return { t: f.t, n: f.n };
+    case "bye":
+      return { t: "bye" };
+  }
+}
+
+function sub({ s, last, cur }: SubItem) {
+  const item = { s, ...(last !== undefined && { last }) };
+  return cur ? { ...item, cur: { e: cur.e, o: cur.o, g: cur.g, ...(cur.r && { r: cur.r }) } } : item;
+}
+
+describe("what is no frame is skipped", () => {
+  it.each([
+    ["not JSON", "{"],
+    ["no object", "[1]"],
+    ["null", "null"],
+    ["no type", "{}"],
+    ["a type that is inherited", '{"t":"constructor"}'],
+    ["a member missing", '{"t":"live","s":"chat-1"}'],
+    ["a member of another type", '{"t":"live","s":"chat-1","o":"812"}'],
+    ["no list where one belongs", '{"t":"page","id":"p","s":"s","e":"e","items":{}}'],
+  ])("%s", (_, text) => {
+    expect(decode(text)).toBeUndefined();
+  });
+});
