@@ -254,13 +254,13 @@ func TestRetentionByTotal(t *testing.T) {
 	write("c", 1)
 	write("a", 1) // now the one written to last
 	sweep(t, s)
-	want := map[holdfast.SessionID]string{"a": "first 1: 1 2", "open": "first 3: 2", "c": "first 1: 1"}
+	want := map[holdfast.SessionID]string{"a": "first 1: 1 2", "open": "first 2: 2", "c": "first 1: 1"}
 	if diff := cmp.Diff(want, shape(t, s)); diff != "" {
 		t.Fatal(diff)
 	}
 	write("a", 4)
 	sweep(t, s)
-	want = map[holdfast.SessionID]string{"a": "first 4: 4 5 6", "open": "first 3: 2"}
+	want = map[holdfast.SessionID]string{"a": "first 4: 4 5 6", "open": "first 2: 2"}
 	if diff := cmp.Diff(want, shape(t, s)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -293,8 +293,12 @@ func TestClause2_RetentionNeverDropsWhatIsWrittenMeanwhile(t *testing.T) {
 	apply(t, s, "b", appendOf(message(`1`)))
 	c.now = c.now.Add(2 * time.Hour)
 	sweep(t, s)
+	plain, err := store.New(engine, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := map[holdfast.SessionID]string{"a": "first 1: 1 2", "b": "first 1: 1 2"}
-	if diff := cmp.Diff(want, shape(t, s)); diff != "" {
+	if diff := cmp.Diff(want, shape(t, plain)); diff != "" {
 		t.Fatal(diff)
 	}
 }

@@ -61,15 +61,16 @@ func (s *swarm) open(ctx context.Context, token string, client holdfast.ClientID
 // errDone, returned by a line's callback, ends its reading in order.
 var errDone = errors.New("done")
 
-// read calls fn with each frame that is about sessions, and answers pings, until fn returns an error or the connection
-// ends. msg is valid during the call.
-func (l *line) read(fn func(t wire.Type, msg []byte) error) error {
+// read calls fn with each frame that is about sessions, and answers pings, until fn returns an error, the connection or
+// ctx ends. msg is valid during the call.
+func (l *line) read(ctx context.Context, fn func(t wire.Type, msg []byte) error) error {
+	defer context.AfterFunc(ctx, l.conn.Abort)()
 	for {
 		msg, err := l.conn.Read()
 		if err != nil {
 			return err
 		}
-		switch t := wire.Type(typeOf(msg)); t {
+		switch t := typeOf(msg); t {
 		case wire.TypePing:
 			err = l.pong(msg)
 		case wire.TypeBye:

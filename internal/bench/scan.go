@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/wire"
 )
 
 // scan reads a frame as the server writes it, member after member, without decoding JSON. Whatever is written in another
@@ -70,18 +71,24 @@ func scanFragment(msg []byte, prefix string) (f fragment, ok bool) {
 	return f, true
 }
 
-// typeOf returns the member t, with which every frame begins.
-func typeOf(msg []byte) string {
-	const start = `{"t":"`
-	if len(msg) < len(start) || string(msg[:len(start)]) != start {
+// typeOf returns the member t, with which every frame begins; "" for one that is not expected.
+func typeOf(msg []byte) wire.Type {
+	s := scan{rest: msg}
+	s.must(`{"t":"`)
+	end := bytes.IndexByte(s.rest, '"')
+	if s.bad || end < 0 {
 		return ""
 	}
-	rest := msg[len(start):]
-	end := bytes.IndexByte(rest, '"')
-	if end < 0 {
-		return ""
+	// Listed, so that no text is made for each frame.
+	switch string(s.rest[:end]) {
+	case string(wire.TypeEntry):
+		return wire.TypeEntry
+	case string(wire.TypeFrag):
+		return wire.TypeFrag
+	case string(wire.TypePing):
+		return wire.TypePing
 	}
-	return string(rest[:end])
+	return wire.Type(s.rest[:end])
 }
 
 func prefixOf(frame string, s holdfast.SessionID) string {

@@ -61,3 +61,12 @@ func residentOf(pid int) (int64, error) {
 	}
 	return 0, holdfast.Errorf(holdfast.CodeInternal, "/proc/%d/status has no VmRSS", pid)
 }
+
+// ownCPU is the time that this program has computed; 0 where the system does not tell.
+func ownCPU() time.Duration {
+	u, err := usageOf(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return u.cpu
+}

@@ -112,15 +112,11 @@ export class Connection {
   connect(): void {
     const { state } = this;
     if (state.name === "ended" && state.code === CLOSE_SUPERSEDED) this.#identity.renew();
-    this.#listen();
     this.dispatch({ type: "connect" });
   }
 
   disconnect(): void {
     this.dispatch({ type: "disconnect" });
-    this.#stopSignals?.();
-    this.#cancelTick?.();
-    this.#stopSignals = this.#cancelTick = undefined;
   }
 
   /** Sends a frame, if the connection is open; what must not get lost is sent again after the next welcome. */
@@ -148,7 +144,10 @@ export class Connection {
     const { state, effects } = step(before, event, { now: this.#env.now(), random: this.#env.random() });
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
-    if (state.name !== before.name) this.#owner.changed();
+    if (state.name === before.name) return;
+    if (state.name === "idle" || state.name === "ended") this.#listenNoMore();
+    else this.#listen();
+    this.#owner.changed();
   }
 
   #perform(effect: Effect): void {
@@ -314,6 +313,12 @@ export class Connection {
       signal === "wake" ? this.#wake() : this.dispatch({ type: signal }),
     );
     this.#tick(this.#env.now());
+  }
+
+  #listenNoMore(): void {
+    this.#stopSignals?.();
+    this.#cancelTick?.();
+    this.#stopSignals = this.#cancelTick = undefined;
   }
 
   #wake(): void {

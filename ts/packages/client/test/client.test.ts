@@ -84,6 +84,7 @@ describe("connecting", () => {
     env.pipe.end(4502, "a newer connection of this client lives");
     await env.advance(600_000);
     expect(client.status).toMatchObject({ state: "ended", code: 4502 });
+    expect([env.listening, env.timers]).toEqual([false, 0]);
     client.connect();
     await env.settle();
     expect(client.status.state).toBe("live");
@@ -210,7 +211,7 @@ describe("a dead connection", () => {
     expect(texts(chat.entries)).toEqual(["new"]);
   });
 
-  it("gets no answer from the server's side either: pings are answered", async () => {
+  it("is told apart by the server, too: its pings are answered", async () => {
     await connected();
     server.say({ t: "ping", n: 9 });
     await env.settle();
@@ -246,13 +247,14 @@ describe("tokens", () => {
   it("that are refused are replaced once, then it ends", async () => {
     server.tokens.add("good");
     const token = vi.fn().mockResolvedValueOnce("bad").mockResolvedValue("good");
-    await connected({ token });
+    const client = await connected({ token });
     expect(token).toHaveBeenCalledTimes(2);
     server.tokens.clear();
     server.tokens.add("another");
     env.pipe.end();
     await env.advance(60_000);
     expect(env.pipes.length).toBe(4);
+    expect(client.status).toMatchObject({ state: "ended", code: 4501 });
   });
 
   it("that cannot be had for now are asked for again; for good, it ends", async () => {

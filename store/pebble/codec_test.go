@@ -1,0 +1,163 @@
+package pebble
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/session"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+var at = time.UnixMilli(1_700_000_000_123).UTC()
+
+func someFragments() []holdfast.Fragment {
+	return []holdfast.Fragment{{Text: "a"}, {Text: "é"}, {Part: "p", Text: "b"}, {Event: json.RawMessage(`{}`)}, {Event: json.RawMessage(`1`)}}
+}
+
+func someRun() holdfast.RunInfo {
+	return holdfast.RunInfo{Run: 7, ID: "r", Status: holdfast.RunFailed, Fence: 3, Fragments: 5, Tag: 9, Bytes: 7, TextBytes: 4, At: at, Changed: at}
+}
+
+func someEntries() map[string]stored {
+	var b holdfast.BodyBuilder
+	for _, f := range someFragments() {
+		b.Append(f)
+	}
+	base := holdfast.Entry{Offset: 7, First: 7, Tag: 5, At: at, ID: "id", From: holdfast.Sender{User: "u", Client: "c"}, Data: json.RawMessage(`{"a":1}`)}
+	message, state, open, bare := base, base, base, holdfast.Entry{Offset: 1, First: 1, Kind: holdfast.KindEvent, At: at}
+	message.Kind = holdfast.KindMessage
+	state.Kind, state.Key = holdfast.KindState, "k"
+	open.Kind, open.Run = holdfast.KindRun, &holdfast.Run{Status: holdfast.RunOpen, Fence: 1}
+	run := someRun()
+	opening := open
+	return map[string]stored{"message": {Entry: message}, "state": {Entry: state}, "open run": {Entry: open}, "bare": {Entry: bare},
+		"ended run": session.Compacted(opening, b.Body(), &session.End{Info: run, Data: []byte(`2`), At: at.Add(time.Second)})}
+}
+
+func equal(t *testing.T, got, want any, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestRecordsComeBack(t *testing.T) {
+	for name, want := range someEntries() {
+		t.Run(name, func(t *testing.T) {
+			got, err := decodeEntry(encodeEntry(&want), want.Entry.Offset)
+			equal(t, got, want, err)
+		})
+	}
+	fs, err := decodeFragments(encodeFragments(someFragments()))
+	equal(t, fs, someFragments(), err)
+
+	run := someRun()
+	gotRun, err := decodeOpen(encodeOpen(&run), 7)
+	equal(t, gotRun, run, err)
+
+	open := run
+	open.Status = holdfast.RunOpen
+	info := driver.Info{Session: "s", Epoch: "aaaaaaaaaa", First: 2, Head: 9, HeadTag: 8, Entries: 6, Bytes: 100, Created: at, Changed: at.Add(time.Hour), Open: []holdfast.RunInfo{open}}
+	gotInfo, n, err := decodeMeta(encodeMeta(&info), "s")
+	gotInfo.Open, gotInfo.Bytes = info.Open[:n], gotInfo.Bytes+open.Bytes
+	equal(t, gotInfo, info, err)
+
+	for _, k := range []session.Known{{Offset: 1, Tag: 2, At: at}, {Offset: 7, Tag: 2, At: at, Run: true}, {Offset: 7, At: at, Run: true, Ended: &run}} {
+		got, err := decodeKnown(encodeKnown(&k), "r")
+		equal(t, got, k, err)
+	}
+	standing := session.Standing{Offset: 4, Tag: 5, Kind: holdfast.KindState, Size: 6}
+	gotStanding, err := decodeStanding(encodeStanding(&standing))
+	equal(t, gotStanding, standing, err)
+
+	e := someEntries()["message"].Entry
+	f, err := decodeFeed(encodeFeed("s", "aaaaaaaaaa", &e))
+	equal(t, f, driver.FeedItem{Session: "s", Epoch: "aaaaaaaaaa", Entry: e}, err)
+}
+
+// TestCutRecordsAreErrors cuts each kind of record everywhere, and lengthens it.
+func TestCutRecordsAreErrors(t *testing.T) {
+	for name, c := range records() {
+		for n := range c.value {
+			if c.decode(c.value[:n]) == nil {
+				t.Errorf("%s cut to %d of %d bytes was read", name, n, len(c.value))
+			}
+		}
+		if c.decode(append(c.value[:len(c.value):len(c.value)], 0)) == nil {
+			t.Errorf("%s with a byte more was read", name)
+		}
+		other := append([]byte{version + 1}, c.value[1:]...)
+		if c.decode(other) == nil {
+			t.Errorf("%s of another version was read", name)
+		}
+	}
+}
+
+type record struct {
+	value  []byte
+	decode func([]byte) error
+}
+
+func records() map[string]record {
+	entry := func(b []byte) error { _, err := decodeEntry(b, 7); return err }
+	run, k := someRun(), session.Known{Offset: 7, At: at, Run: true}
+	ended := k
+	ended.Ended = &run
+	standing := session.Standing{Offset: 4}
+	info := driver.Info{Epoch: "aaaaaaaaaa", First: 1, Head: 1, Created: at, Changed: at}
+	known := func(b []byte) error { _, err := decodeKnown(b, "r"); return err }
+	rs := map[string]record{
+		"fragments": {encodeFragments(someFragments()), func(b []byte) error { _, err := decodeFragments(b); return err }},
+		"open run":  {encodeOpen(&run), func(b []byte) error { _, err := decodeOpen(b, 7); return err }},
+		"meta":      {encodeMeta(&info), func(b []byte) error { _, _, err := decodeMeta(b, "s"); return err }},
+		"known":     {encodeKnown(&k), known}, "known ended": {encodeKnown(&ended), known},
+		"standing": {encodeStanding(&standing), func(b []byte) error { _, err := decodeStanding(b); return err }},
+		"tag":      {encodeTag(3), func(b []byte) error { _, err := decodeTag(b); return err }},
+		"number":   {encodeNumber(3), func(b []byte) error { _, err := decodeNumber(b); return err }},
+	}
+	for name, e := range someEntries() {
+		rs["entry: "+name] = record{encodeEntry(&e), entry}
+		feed := e.Entry
+		rs["feed: "+name] = record{encodeFeed("s", "aaaaaaaaaa", &feed), func(b []byte) error { _, err := decodeFeed(b); return err }}
+	}
+	return rs
+}
+
+// FuzzDecode gives every decoder anything. They must not panic, nor return what panics when it is used.
+func FuzzDecode(f *testing.F) {
+	for _, r := range records() {
+		f.Add(r.value)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, r := range records() {
+			_ = r.decode(b)
+		}
+		if c, err := decodeEntry(b, 7); err == nil {
+			if c.Entry.Run != nil {
+				c.Entry.Run.Body.TagAt(1 << 40)
+				c.Entry.Run.Body.Skip(1)
+				c.RunInfo()
+			}
+			again, err := decodeEntry(encodeEntry(&c), 7)
+			equal(t, again, c, err)
+		}
+		if fs, err := decodeFragments(b); err == nil {
+			var body holdfast.BodyBuilder
+			for _, fr := range fs {
+				body.Append(fr)
+			}
+			body.Body().TagAt(holdfast.FragmentNo(len(fs)))
+		}
+		splitDataKey(b)
+		splitOpenKey(b)
+		lastNumber(b)
+	})
+}
