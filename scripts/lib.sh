@@ -26,7 +26,7 @@ modules() {
 
 # count passed failed skipped: adds tests to the sum that scripts/test prints at its end.
 count() {
-	if [ -n "${HOLDFAST_TALLY:-}" ]; then printf '%d %d %d\n' "$1" "$2" "$3" >>"$HOLDFAST_TALLY"; fi
+	if [ -n "${HOLDFAST_TEST_TALLY:-}" ]; then printf '%d %d %d\n' "$1" "$2" "$3" >>"$HOLDFAST_TEST_TALLY"; fi
 }
 
 # gotest module arguments...: runs go test with these arguments in the directory of a module, shows what failed and what
@@ -35,7 +35,7 @@ gotest() {
 	local mod=$1
 	shift
 	go -C tools build -o ../bin/gotest ./gotest
-	go -C "$mod" test -json "$@" | bin/gotest -tally "${HOLDFAST_TALLY:-}"
+	go -C "$mod" test -json "$@" | bin/gotest -tally "${HOLDFAST_TEST_TALLY:-}"
 }
 
 # vitest script: runs a script of ts/package.json that calls vitest, and counts.

@@ -221,22 +221,61 @@ func AppendFrag(dst []byte, f *FragFrame) []byte {
 	return o.end()
 }
 
+// MaxPiece is up to how many bytes texts are joined into one frame. A client can only see that a line is alive when a whole
+// frame has come: larger ones would make a slow line look dead, and it would begin again and again.
+const MaxPiece = 4 << 10
+
 // Frags returns the frames that bring a reader from what c says of a run to the end of body, which holds the fragments
-// after it: one frame for each text that can be joined and for each event. It also returns where the reader then is.
+// after it: one frame for each event and for texts of one part that can be joined. It also returns where the reader
+// then is.
 func Frags(s holdfast.SessionID, c holdfast.RunCursor, body holdfast.Body) ([]FragFrame, holdfast.RunCursor) {
 	frames := make([]FragFrame, 0, len(body))
-	for i := range body {
-		seg := body[i : i+1]
-		for _, f := range seg.Fragments() {
-			c.Tag = holdfast.ChainTag(c.Tag, &f)
+	for _, f := range body.Fragments() {
+		c.Tag = holdfast.ChainTag(c.Tag, &f)
+		c.Fragment++
+		if n := len(frames); n > 0 && frames[n-1].joins(&f) {
+			last := &frames[n-1]
+			last.N, last.M, last.Tag = c.Fragment, last.M+1, c.Tag
+			last.text = append(last.text, f.Text...)
+			continue
 		}
-		c.Fragment += seg.Len()
-		frames = append(frames, FragFrame{
-			Session: s, Run: c.Run, N: c.Fragment, M: seg.Len(), Tag: c.Tag,
-			Fragment: holdfast.Fragment{Part: seg[0].Part, Text: seg[0].Text, Event: seg[0].Event},
-		})
+		frames = append(frames, FragFrame{Session: s, Run: c.Run, N: c.Fragment, M: 1, Tag: c.Tag, Fragment: f, text: []byte(f.Text)})
+	}
+	for i := range frames {
+		frames[i].Fragment.Text, frames[i].text = string(frames[i].text), nil
 	}
 	return frames, c
+}
+
+// joins reports whether the frame can take one more fragment.
+func (f *FragFrame) joins(next *holdfast.Fragment) bool {
+	return len(f.Fragment.Event) == 0 && len(next.Event) == 0 && f.Fragment.Part == next.Part &&
+		len(f.text)+len(next.Text) <= MaxPiece
+}
+
+// RunFrames returns the frames that show a run to a reader who has nothing of it: one run frame, if that is not too large.
+// Else the run is shown as it was opened, and grows before the reader's eyes to what it is.
+func RunFrames(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) [][]byte {
+	size := 0
+	for i := range e.Run.Body {
+		size += len(e.Run.Body[i].Text) + len(e.Run.Body[i].Event)
+	}
+	if size <= MaxPiece {
+		return [][]byte{AppendEntry(nil, s, epoch, e)}
+	}
+	opened := *e
+	opened.Run = &holdfast.Run{Status: holdfast.RunOpen}
+	out := [][]byte{AppendEntry(nil, s, epoch, &opened)}
+	frags, _ := Frags(s, holdfast.RunCursor{Run: e.Offset}, e.Run.Body)
+	for i := range frags {
+		out = append(out, AppendFrag(nil, &frags[i]))
+	}
+	if e.Run.Status.Ended() {
+		out = append(out, AppendEnd(nil, &EndFrame{
+			Session: s, Run: e.Offset, Fragments: e.Run.Fragments, Tag: e.Run.Tag, Status: e.Run.Status, Data: e.Run.End,
+		}))
+	}
+	return out
 }
 
 // AppendEnd appends the frame of a run's end.
@@ -247,7 +286,7 @@ func AppendEnd(dst []byte, f *EndFrame) []byte {
 	o.uint("n", uint64(f.Fragments))
 	o.uint("h", uint64(f.Tag))
 	o.str("status", string(f.Status))
-	o.int("at", f.At)
+	o.optInt("at", f.At)
 	o.optRaw("data", f.Data)
 	return o.end()
 }

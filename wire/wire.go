@@ -60,8 +60,7 @@ const Version = 1
 
 // Limits of the protocol itself. A server may allow less and says so in welcome.
 const (
-	// MaxMessage is how large one message may be, in bytes, from either side but for snapshots of runs, which are as
-	// large as the run.
+	// MaxMessage is how large one message may be, in bytes, from either side, but for pages with large runs in them.
 	MaxMessage = 1 << 20
 	// MaxSubs is how many sessions one connection may read at a time.
 	MaxSubs = 256
@@ -210,7 +209,7 @@ type Live struct {
 //
 // For a run it is {"t":"run","s":"...","o":806,...,"status":"open","n":40,"h":99213,"body":[...],"end":...}, without k and key; data
 // is what it was opened with. An element of body is {"p":"part","d":"text"} or {"p":"part","v":event}; p is left out where
-// empty. end is left out where empty.
+// empty. end is left out where empty. A large run is sent as it was when it was opened, and then frag and end frames.
 type EntryFrame struct {
 	Session holdfast.SessionID
 	// Epoch is set in the first entry of an epoch only.
@@ -228,10 +227,12 @@ type FragFrame struct {
 	M        holdfast.FragmentNo
 	Tag      holdfast.Tag
 	Fragment holdfast.Fragment
+
+	text []byte // while texts are being joined
 }
 
 // EndFrame is {"t":"end","s":"...","o":806,"n":300,"h":77123,"status":"complete","at":1790000000000,"data":...}. data is left out where
-// empty.
+// empty; at is there when the end is news, and left out when it is read from the log later.
 type EndFrame struct {
 	Session   holdfast.SessionID
 	Run       holdfast.Offset

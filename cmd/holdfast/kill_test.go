@@ -19,7 +19,7 @@ import (
 
 // killRounds is how often the server is killed; more in the long form.
 func killRounds() int {
-	if os.Getenv("HOLDFAST_LONG") != "" {
+	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
 		return 20
 	}
 	return 4

@@ -147,7 +147,7 @@ func (f *fanout) measure(ctx context.Context) error {
 	f.atLeast("deliveries per server CPU second", float64(f.delivered.Load())/cpu, 200_000, "1/s")
 	f.add("server CPU", 100*cpu/took.Seconds(), "% of a core")
 	f.add("server RSS", float64(after.rss)/kib/kib, "MiB")
-	f.late.report(f.Report, "append to receive")
+	f.late.report(f.Report, "append to receive", 0)
 	return nil
 }
 

@@ -67,7 +67,7 @@ func (s *idleRun) prepare(ctx context.Context) error {
 	return err
 }
 
-// settled waits, with a collection of garbage on the way where the server lets us ask for one, and looks at it then.
+// settled looks at the server after some quiet.
 func (s *idleRun) settled(ctx context.Context) (usage, error) {
 	if err := pause(ctx, s.o.Settle); err != nil {
 		return usage{}, err

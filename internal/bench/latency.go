@@ -60,9 +60,13 @@ func (l *latencies) quantile(q float64) time.Duration {
 	return time.Duration(l.most.Load())
 }
 
-// report adds the usual figures.
-func (l *latencies) report(r *Report, what string) {
+// report adds the usual figures. bound is what the 99th percentile should not be over; 0 for none.
+func (l *latencies) report(r *Report, what string, bound time.Duration) {
 	r.add(what+" p50", ms(l.quantile(0.5)), "ms")
-	r.add(what+" p99", ms(l.quantile(0.99)), "ms")
+	if p99 := ms(l.quantile(0.99)); bound > 0 {
+		r.atMost(what+" p99", p99, ms(bound), "ms")
+	} else {
+		r.add(what+" p99", p99, "ms")
+	}
 	r.add(what+" max", ms(time.Duration(l.most.Load())), "ms")
 }

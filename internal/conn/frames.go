@@ -243,7 +243,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 }
 
 // pageBytes is how large a page of history is, about; a page always has one entry.
-const pageBytes = 256 << 10
+const pageBytes = 32 << 10
 
 func (c *Conn) page(ctx context.Context, f *wire.PageRequest) {
 	err := c.mayRead(f.Session)

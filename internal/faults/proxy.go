@@ -27,6 +27,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	links  map[*Link]struct{}
 	delay  time.Duration
+	rate   int
 	refuse bool
 	closed bool
 
@@ -76,7 +77,11 @@ func (p *Proxy) connect(client net.Conn) {
 		return
 	}
 	p.links[l] = struct{}{}
+	rate := p.rate
 	p.mu.Unlock()
+	if rate > 0 {
+		l.throttle(rate)
+	}
 
 	var both sync.WaitGroup
 	both.Go(func() { l.pump(&l.up, client, server) })
@@ -93,6 +98,16 @@ func (p *Proxy) SetDelay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
+}
+
+// Throttle lets at most n bytes per second pass to the client of each link, of those to come too.
+func (p *Proxy) Throttle(n int) {
+	p.mu.Lock()
+	p.rate = n
+	p.mu.Unlock()
+	for _, l := range p.Links() {
+		l.throttle(n)
+	}
 }
 
 // SetRefuse makes the proxy reset new connections.
@@ -177,8 +192,7 @@ func (l *Link) Blackhole() {
 	}
 }
 
-// Throttle lets at most n bytes per second pass to the client.
-func (l *Link) Throttle(n int) {
+func (l *Link) throttle(n int) {
 	l.down.mu.Lock()
 	defer l.down.mu.Unlock()
 	l.down.rate = n

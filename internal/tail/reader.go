@@ -219,7 +219,7 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 	var frames [][]byte
 	for i := range entries {
 		if entries[i].Offset < from {
-			frames = append(frames, wire.AppendEntry(nil, info.Session, "", &entries[i]))
+			frames = append(frames, entryFrames(info.Session, "", &entries[i])...)
 		}
 	}
 	return frames, nil
@@ -244,7 +244,7 @@ func (r *Reader) readOn(ctx context.Context, log Log, max int) (Batch, error) {
 		if e.Offset <= cursor.Offset {
 			continue
 		}
-		b.Frames = append(b.Frames, entryFrame(r.tail.session, page.Info.Epoch, e))
+		b.Frames = append(b.Frames, entryFrames(r.tail.session, page.Info.Epoch, e)...)
 		cursor.Position = holdfast.Position{Epoch: page.Info.Epoch, Offset: e.Offset, Tag: e.Tag}
 		if e.Kind == holdfast.KindRun && !e.Run.Status.Ended() {
 			cursor = cursor.With(holdfast.RunCursor{Run: e.Offset, Fragment: e.Run.Fragments, Tag: e.Run.Tag})
@@ -290,7 +290,7 @@ func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *hold
 		*c = c.Without(at.Run)
 		frames = append(frames, wire.AppendEnd(nil, &wire.EndFrame{
 			Session: r.tail.session, Run: at.Run, Fragments: e.Run.Fragments, Tag: e.Run.Tag, Status: e.Run.Status,
-			At: e.At.UnixMilli(), Data: e.Run.End,
+			Data: e.Run.End,
 		}))
 	}
 	return frames, nil

@@ -167,6 +167,17 @@ func entryFrame(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) [
 	return wire.AppendEntry(nil, s, epoch, e)
 }
 
+// entryFrames is entryFrame for what was read from the store, where a run may be large.
+func entryFrames(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) [][]byte {
+	if e.Kind != holdfast.KindRun {
+		return [][]byte{entryFrame(s, epoch, e)}
+	}
+	if e.Offset != 1 && e.First != 1 {
+		epoch = ""
+	}
+	return wire.RunFrames(s, epoch, e)
+}
+
 func (t *Tail) addFragments(n *driver.NewFragments) bool {
 	last := n.First + holdfast.FragmentNo(len(n.Fragments)) - 1
 	if t.head.HasFragment(n.Run, last) {
@@ -384,7 +395,8 @@ func join(items []item) (int, []byte) {
 	n, size := 1, len(first.Fragment.Text)
 	for n < len(items) && items[n].kind == fragItem {
 		f := items[n].frag
-		if f.Run != first.Run || f.Fragment.Part != first.Fragment.Part || len(f.Fragment.Event) != 0 {
+		if f.Run != first.Run || f.Fragment.Part != first.Fragment.Part || len(f.Fragment.Event) != 0 ||
+			size+len(f.Fragment.Text) > wire.MaxPiece {
 			break
 		}
 		size += len(f.Fragment.Text)

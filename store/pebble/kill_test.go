@@ -91,7 +91,7 @@ func killWriter(d *Driver, w int, round string, say func(string, ...any)) {
 }
 
 func killRounds() int {
-	if os.Getenv("HOLDFAST_LONG") == "1" {
+	if os.Getenv("HOLDFAST_TEST_LONG") == "1" {
 		return 20
 	}
 	return 3

@@ -121,8 +121,10 @@ func openDB(o *Options, readOnly bool) (*pebbledb.DB, func() error, error) {
 
 func pebbleOptions(o *Options) *pebbledb.Options {
 	po := &pebbledb.Options{
-		FS:                          o.fs,
-		Cache:                       pebbledb.NewCache(o.CacheBytes),
+		FS: o.fs,
+		// Pebble takes memtables out of the cache's memory. Without room for them nothing would be cached just when much
+		// is written, and each new id would read its tables' filters from disk.
+		Cache:                       pebbledb.NewCache(o.CacheBytes + 2*int64(o.MemTableBytes)),
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,

@@ -106,6 +106,10 @@ func (d *Dialer) Dial(ctx context.Context, url string) (*ClientConn, error) {
 	return d.newConn(nc, first, early), nil
 }
 
+// clientUserTimeout lets all keepalive probes go unanswered before the kernel gives up. Once it has passed since the last byte,
+// Linux ends a connection by its first lost probe, so with less a single lost packet would end a healthy one.
+const clientUserTimeout = keepAliveIdle + (keepAliveCount+1)*keepAliveInterval
+
 func (d *Dialer) netDialer() *net.Dialer {
 	nd := &net.Dialer{KeepAlive: -1} // tune sets it
 	if d.opts.LocalAddr.IsValid() {
@@ -185,5 +189,8 @@ func (d *Dialer) newConn(nc net.Conn, first *firstBytes, early *bufio.Reader) *C
 		ws.PutReader(early)
 	}
 	tune(nc)
+	if tcp, ok := bare(nc).(*net.TCPConn); ok {
+		setUserTimeout(tcp, clientUserTimeout)
+	}
 	return c
 }

@@ -13,6 +13,9 @@ const (
 	userTimeout       = 20 * time.Second
 )
 
+// unsent is how many bytes may wait in the kernel of one socket before it counts as full: half a chunk of the writer's.
+const unsent = 32 << 10
+
 // tune sets the options of the socket below nc, if it is one of TCP. What a system refuses it does without.
 func tune(nc net.Conn) {
 	tcp, ok := bare(nc).(*net.TCPConn)
@@ -24,4 +27,5 @@ func tune(nc net.Conn) {
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 	})
 	setUserTimeout(tcp, userTimeout)
+	setUnsent(tcp, unsent)
 }

@@ -16,7 +16,7 @@ function tell(text: string): void {
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => {
     toast.hidden = true;
-  }, 6_000);
+  }, 4_000);
 }
 
 function announce(text: string): void {

@@ -369,7 +369,7 @@ const TABLE: Table = {
     pong: stay,
     sent: stay,
     closed: stay,
-    timer: (s, _, at) => backOff(s.memory, "no token came in time", at, []),
+    timer: (s, _, at) => backOff(s.memory, "no token in time", at, []),
   },
   dialing: {
     connect: stay,
@@ -385,7 +385,7 @@ const TABLE: Table = {
     pong: stay,
     sent: stay,
     closed: closed,
-    timer: (s, _, at) => dialFailed(s, "the server did not answer in time", at),
+    timer: (s, _, at) => dialFailed(s, "no answer in time", at),
   },
   attaching: {
     connect: stay,
@@ -401,7 +401,7 @@ const TABLE: Table = {
     pong: stay,
     sent: stay,
     closed: closed,
-    timer: (s, _, at) => dialFailed(s, "the server did not answer in time", at),
+    timer: (s, _, at) => dialFailed(s, "no answer in time", at),
   },
   live: {
     connect: stay,

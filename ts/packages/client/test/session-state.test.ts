@@ -191,6 +191,13 @@ describe("runs", () => {
     expect((state.entries[0] as Extract<Entry, { kind: "run" }>).parts["constructor"]).toBe("x");
   });
 
+  it("skip fragments that come again, without asking", () => {
+    const state = after(sub({ head: 1 }), run(1, 2), frag(1, 3, "y"), live(1));
+    const again = apply(state, [frag(1, 2, "x"), frag(1, 3, "xy", 2), frag(1, 3, "y")]);
+    expect(again.resubscribe).toBe(false);
+    expect(again.state.entries).toEqual(state.entries);
+  });
+
   it("told anew, the fuller form counts", () => {
     const state = after(sub({ head: 1 }), run(1, 2), live(1));
     const ended = apply(state, [run(1, 4, { status: "complete" })]).state;
@@ -212,6 +219,17 @@ describe("states", () => {
       ["a", 3],
       ["b", 2],
     ]);
+  });
+});
+
+describe("a state from before the window", () => {
+  it("that comes again does not push out a later one", () => {
+    const old = message(4, { k: "state", key: "a", data: "old" });
+    const snapshot = sub({ outcome: "snapshot", from: 10, head: 10, more: true });
+    const state = after(snapshot, old, message(10), live(10), message(11, { k: "state", key: "a", data: "new" }));
+    const again = apply(state, [old]).state;
+    expect(again.states.get("a")?.data).toBe("new");
+    expect(offsets(again)).toEqual([10, 11]);
   });
 });
 
