@@ -70,10 +70,10 @@ type Driver interface {
 	SetConsumer(ctx context.Context, name, value string) error
 
 	// Watch calls fn with each change, of this node and, on a shared engine, of others, after it is durable. Changes of
-	// one session come in the order of commit. A shared engine may repeat a change or leave some out, but it then
-	// calls fn with a later one, so that a watcher which compares offsets finds the hole and reads it. fn must be quick
-	// and must not call the driver. At most one watcher at a time; it is set before the first Apply. fn may still be
-	// running when stop returns.
+	// one session come in the order of commit. A shared engine may repeat a change; where it cannot be sure that it has
+	// them all, it says so with a change without items, on which the watcher reads the session. fn must be quick and must
+	// not call the driver. At most one watcher at a time; it is set before the first Apply. fn may still be running when
+	// stop returns.
 	Watch(fn func(Change)) (stop func())
 
 	// Durability names what an acknowledged write survives on this engine as it is configured.
