@@ -2,12 +2,12 @@ package server_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +25,8 @@ type node struct {
 	srv *server.Server
 	web *httptest.Server
 	key auth.Key
+	// stop ends the server's Run.
+	stop func()
 }
 
 func start(t *testing.T, o server.Options) *node {
@@ -49,11 +51,14 @@ func start(t *testing.T, o server.Options) *node {
 	ran := make(chan error, 1)
 	go func() { ran <- srv.Run(ctx) }() // ends with ctx, received in the cleanup
 	n.await(func() bool { return n.get("/readyz").StatusCode == http.StatusNoContent })
-	t.Cleanup(func() {
+	n.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		n.stop()
 		n.web.Close()
 		if err := srv.Close(); err != nil {
 			t.Error(err)
@@ -188,13 +193,4 @@ func (p *peer) next() wire.ServerFrame {
 		p.t.Fatal(err)
 	}
 	return f
-}
-
-func jsonText(t *testing.T, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

@@ -27,7 +27,7 @@ func (p *suitePeer) Send(msg []byte) error {
 }
 
 func (p *suitePeer) Next() ([]byte, error) {
-	f, err := ws.ReadFrame(p.br)
+	f, err := readFrame(p.br)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the connection broke off: %w", err)

@@ -191,7 +191,7 @@ func TestDialReadsFragmentsAndAnswersPings(t *testing.T) {
 		for _, b := range all.Bytes() {
 			_, _ = nc.Write([]byte{b})
 		}
-		f, err := ws.ReadFrame(bufio.NewReader(nc))
+		f, err := readFrame(bufio.NewReader(nc))
 		heard <- fmt.Sprintln(f.Header.OpCode == ws.OpPong, f.Header.Masked, string(ws.UnmaskFrame(f).Payload), err)
 	}))
 	defer s.Close()

@@ -127,7 +127,7 @@ func (c *client) send(p []byte) {
 // next returns the next frame the server sent, as text: "text hello", "close 1002 why", "eof".
 func (c *client) next() string {
 	c.t.Helper()
-	f, err := ws.ReadFrame(c.br)
+	f, err := readFrame(c.br)
 	if err == io.EOF {
 		return "eof"
 	}
@@ -217,4 +217,18 @@ func codeIs(t testing.TB, err error, want holdfast.Code) {
 	if got := holdfast.CodeOf(err); got != want {
 		t.Fatalf("error %v has code %q, want %q", err, got, want)
 	}
+}
+
+// readFrame reads one frame of at most 16 MiB, which is more than any test sends.
+func readFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	if h.Length > 16<<20 {
+		return ws.Frame{}, fmt.Errorf("a frame of %d bytes", h.Length)
+	}
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
 }
