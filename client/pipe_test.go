@@ -56,8 +56,10 @@ type scene struct {
 	t      *testing.T
 	client *Client
 	cancel context.CancelFunc
-	ended  chan error
-	dials  chan *far
+	// run starts the client; its hello then has what was subscribed to before.
+	run   func()
+	ended chan error
+	dials chan *far
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -85,12 +87,16 @@ func inScene(t *testing.T, f func(s *scene)) {
 			t.Fatal(err)
 		}
 		s.client = c
-		go func() { s.ended <- c.Run(ctx) }()
+		s.run = sync.OnceFunc(func() { go func() { s.ended <- c.Run(ctx) }() })
+		// Deferred, since a client that outlives a test that failed would keep the bubble's clock going for ever.
+		defer func() {
+			cancel()
+			s.run()
+			if err := <-s.ended; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
 		f(s)
-		cancel()
-		if err := <-s.ended; err != nil {
-			t.Errorf("Run: %v", err)
-		}
 	})
 }
 
@@ -159,10 +165,15 @@ func want[T wire.ClientFrame](f *far) T {
 	return got
 }
 
-// accept takes the next connection and greets it.
+// next takes the next connection; accept greets it too.
+func (s *scene) next() *far {
+	s.run()
+	return <-s.dials
+}
+
 func (s *scene) accept() (*far, *wire.Hello) {
 	s.t.Helper()
-	f := <-s.dials
+	f := s.next()
 	h := want[*wire.Hello](f)
 	f.send(&wire.Welcome{Conn: "x", User: "u", Beat: 25000, Max: 1000})
 	return f, h

@@ -161,9 +161,16 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.running.Swap(true) {
 		return holdfast.Errorf(holdfast.CodeConflict, "the server is running, or has run, already")
 	}
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	parts, err := s.start(ctx, fail)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fault := make(chan error, 1)
+	parts, err := s.start(ctx, func(err error) {
+		select {
+		case fault <- err:
+		default: // the first counts
+		}
+		cancel()
+	})
 	if err != nil {
 		s.halt()
 		return err
@@ -172,10 +179,12 @@ func (s *Server) Run(ctx context.Context) error {
 	s.halt()
 	s.leave()
 	parts()
-	if err := context.Cause(ctx); err != context.Canceled && err != context.DeadlineExceeded {
+	select {
+	case err := <-fault:
 		return err
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (s *Server) halt() {
@@ -194,8 +203,8 @@ func (s *Server) leave() {
 }
 
 // start starts the goroutines, and returns a function that waits for them. They end when ctx does; the lanes after the
-// connections.
-func (s *Server) start(ctx context.Context, fail context.CancelCauseFunc) (wait func(), err error) {
+// connections. A part that cannot go on calls fail.
+func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err error) {
 	if err := s.leases.load(ctx, s.store); err != nil {
 		return nil, err
 	}

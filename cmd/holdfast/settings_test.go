@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -143,5 +144,16 @@ func TestCommandsRefuse(t *testing.T) {
 				t.Errorf("%d lines were printed, want one:\n%s", lines, out)
 			}
 		})
+	}
+}
+
+// A server that is asked to stop stops, without a complaint.
+func TestStopsOnSignal(t *testing.T) {
+	p := startProcess(t)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v:\n%s", err, p.out.String())
 	}
 }

@@ -217,7 +217,7 @@ func (d *Driver) Close() error {
 // some seconds; the goroutine that waits for it then ends with the program.
 func (d *Driver) abandon() error {
 	closed := make(chan error, 1)
-	go func() {
+	go func() { // ends when Pebble lets it, waited for below for a while
 		defer func() {
 			if v := recover(); v != nil {
 				closed <- fmt.Errorf("closing the failed store: %v", v)
