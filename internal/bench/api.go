@@ -86,16 +86,15 @@ func (a *api) append(ctx context.Context, s holdfast.SessionID, data ...[]byte) 
 
 // openRun is a run that this program writes to.
 type openRun struct {
-	api     *api
-	session holdfast.SessionID
-	path    string
-	Run     holdfast.Offset
-	Fence   holdfast.Fence
-	after   uint64
+	api   *api
+	path  string
+	Run   holdfast.Offset
+	Fence holdfast.Fence
+	after uint64
 }
 
 func (a *api) openRun(ctx context.Context, s holdfast.SessionID, id string) (*openRun, error) {
-	r := &openRun{api: a, session: s}
+	r := &openRun{api: a}
 	body := fmt.Sprintf(`{"id":%q}`, id)
 	if err := a.do(ctx, http.MethodPost, string(s)+"/runs", bytes.NewReader([]byte(body)), r); err != nil {
 		return nil, err
