@@ -173,6 +173,9 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	if err != nil {
 		s.halt()
+		if ctx.Err() != nil {
+			return nil // it was asked to stop before it had begun
+		}
 		return err
 	}
 	<-ctx.Done()
