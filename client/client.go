@@ -178,9 +178,7 @@ func (c *Client) on(e event) order {
 	}
 	before := c.machine.phase
 	o := c.machine.on(e)
-	c.mu.Lock()
-	c.phase = o.phase
-	c.mu.Unlock()
+	c.enter(o.phase)
 	if o.phase != before && c.opts.OnPhase != nil {
 		var err error
 		if o.phase == Waiting || o.phase == Over {
@@ -189,6 +187,18 @@ func (c *Client) on(e event) order {
 		c.opts.OnPhase(o.phase, err)
 	}
 	return o
+}
+
+// enter sets the phase. Whether a session is live depends on it, so those who wait for changes are told.
+func (c *Client) enter(p Phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if (p == Live) != (c.phase == Live) {
+		for _, s := range c.sessions {
+			ring(s.changed)
+		}
+	}
+	c.phase = p
 }
 
 // do carries an order out and returns what happened.
@@ -239,7 +249,7 @@ func (c *Client) dial(ctx context.Context, fresh bool) event {
 	c.link = c.startLink(conn)
 	hello := c.hello()
 	if err := conn.Write(wire.AppendClient(nil, hello)); err != nil {
-		return c.failed(err, false)
+		return c.unwritten(err)
 	}
 	return event{kind: opened}
 }
@@ -254,6 +264,21 @@ func (c *Client) failed(err error, fatal bool) event {
 	c.cause = err
 	return event{kind: broken, fatal: fatal}
 }
+
+// unwritten is what a failed write leads to. A server that closes before it has read what is being written said why, and
+// the reader is about to find it; without waiting for that, the code that says not to come back would be lost.
+func (c *Client) unwritten(err error) event {
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
+	select {
+	case <-c.link.done:
+		return c.whyEnded(c.link)
+	case <-t.C:
+		return c.failed(err, false)
+	}
+}
+
+const lastWords = time.Second
 
 // hello names all sessions with their cursors, so that one round trip resumes them.
 func (c *Client) hello() *wire.Hello {

@@ -371,3 +371,17 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// A server that closes at once, before it has read anything, is heard all the same.
+func TestClosedBeforeHello(t *testing.T) {
+	inScene(t, func(s *scene) {
+		s.beforeHello = func(f *far) { f.bye(wire.Bye{Code: holdfast.CloseVersion, Reason: "old"}) }
+		s.run()
+		err := <-s.ended
+		var closed *CloseError
+		if !errors.As(err, &closed) || closed.Code != holdfast.CloseVersion {
+			t.Errorf("Run returned %v", err)
+		}
+		s.ended <- nil
+	})
+}

@@ -87,7 +87,7 @@ func (c *Client) serve(ctx context.Context, p Phase) event {
 	for {
 		if p == Live {
 			if err := c.flush(); err != nil {
-				return c.failed(err, false)
+				return c.unwritten(err)
 			}
 		}
 		next, e := c.deadline(p)
@@ -146,7 +146,7 @@ func (c *Client) deadline(p Phase) (time.Duration, *event) {
 	if now.Sub(l.wrote) >= quiet {
 		l.pinged++
 		if err := c.write(&wire.Ping{N: l.pinged}); err != nil {
-			e := c.failed(err, false)
+			e := c.unwritten(err)
 			return 0, &e
 		}
 	}

@@ -60,6 +60,8 @@ type scene struct {
 	run   func()
 	ended chan error
 	dials chan *far
+	// beforeHello is called with each connection before the client can write. May be nil.
+	beforeHello func(*far)
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -124,8 +126,13 @@ func (s *scene) dial(ctx context.Context, url string) (Conn, error) {
 	if down {
 		return nil, holdfast.Errorf(holdfast.CodeUnavailable, "the server is down")
 	}
+	greeted := make(chan struct{})
 	p := pipe.Start(context.Background(), func(_ context.Context, c transport.Conn) {
 		f := &far{t: s.t, conn: c, frames: make(chan wire.ClientFrame, 100)}
+		if s.beforeHello != nil {
+			s.beforeHello(f)
+		}
+		close(greeted)
 		s.dials <- f
 		defer close(f.frames)
 		_ = c.Receive(func(msg []byte) error {
@@ -137,6 +144,7 @@ func (s *scene) dial(ctx context.Context, url string) (Conn, error) {
 			return err
 		})
 	}, pipe.Options{})
+	<-greeted
 	return &peer{Peer: p}, nil
 }
 

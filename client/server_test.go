@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/server"
+	"github.com/holdfast/holdfast/store/pebble"
 	"github.com/holdfast/holdfast/transport/ws"
 )
 
@@ -23,10 +24,14 @@ func (anyone) Verify(_ context.Context, token string) (holdfast.Grant, error) {
 	return holdfast.Grant{User: holdfast.UserID(token), Read: all, Send: all, Stop: all}, nil
 }
 
-// node is a real server on a real socket.
+// node is a real server, with the engine that the program has, on a real socket.
 func node(t *testing.T) (*server.Server, *httptest.Server) {
 	t.Helper()
-	srv, err := server.New(server.Options{Auth: anyone{}})
+	db, err := pebble.Open(pebble.Options{Dir: t.TempDir(), Sync: "process"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Options{Auth: anyone{}, Store: db})
 	if err != nil {
 		t.Fatal(err)
 	}

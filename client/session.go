@@ -66,8 +66,8 @@ func (c *Client) Session(id holdfast.SessionID, o SessionOptions) (*Session, err
 // ID returns the session's id.
 func (s *Session) ID() holdfast.SessionID { return s.id }
 
-// Changed returns a channel that yields after changes, once for any number of them, and is closed when the session is
-// left or the client has ended.
+// Changed returns a channel that yields after changes, also of what Live says, once for any number of them, and is closed
+// when the session is left or the client has ended.
 func (s *Session) Changed() <-chan struct{} { return s.changed }
 
 // Entries returns what is held; see [State.Entries].

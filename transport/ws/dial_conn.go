@@ -259,7 +259,7 @@ func (c *ClientConn) morePlain() error {
 }
 
 // Write writes each msg as one text message, all in one system call, and waits for the socket for at most the write timeout.
-// After an error nothing can be written any more, and the socket is closed.
+// After an error nothing can be written any more; Read says why, or meets the end too.
 func (c *ClientConn) Write(msgs ...[]byte) error {
 	buf, ok := c.dialer.out.Get().(*[]byte)
 	if !ok {
@@ -292,12 +292,15 @@ func (c *ClientConn) write(p []byte, last bool) error {
 	_ = c.net.SetWriteDeadline(time.Now().Add(c.dialer.opts.WriteTimeout))
 	n, err := c.net.Write(p)
 	c.sent.Add(int64(n))
-	if err != nil {
-		c.closed = true
-		_ = bare(c.net).Close()
-		return gone(err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	c.closed = true
+	if isTimeout(err) {
+		_ = bare(c.net).Close()
+	}
+	// Else the peer has gone, and may have said why: that is for Read to find, before it meets the end too.
+	return gone(err)
 }
 
 // appendMasked appends a whole frame as a client sends it. The mask comes from a generator that nobody outside can predict

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// How soon the kernel finds out that a peer is gone without a word: about 30 s when idle, 20 s when bytes are under way.
+// How soon the kernel finds out that a peer is gone without a word: about 35 s. userTimeout must be more than the keepalive takes
+// to fail, idle + count × interval: Linux gives a connection up by it after one lost probe.
 const (
 	keepAliveIdle     = 15 * time.Second
 	keepAliveInterval = 5 * time.Second
 	keepAliveCount    = 3
-	userTimeout       = 20 * time.Second
+	userTimeout       = 35 * time.Second
 )
 
 // unsent is how many bytes may wait in the kernel of one socket before it counts as full: half a chunk of the writer's.
