@@ -179,3 +179,25 @@ func TestOnMessageIsRepeatedUntilItSucceeds(t *testing.T) {
 		}
 	})
 }
+
+// hasty is an engine on which every run is ended, by somebody else, before the producer has heard that it is open.
+type hasty struct{ driver.Driver }
+
+func (d hasty) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) (driver.Result, error) {
+	res, err := d.Driver.Apply(ctx, s, op)
+	if _, ok := op.(driver.OpenRunOp); ok && err == nil {
+		_, err = d.Driver.Apply(ctx, s, driver.EndRun{Run: res.Run.Run, Status: holdfast.RunStopped, Force: true})
+	}
+	return res, err
+}
+
+// A run that ends at once ends its producer's context too.
+func TestClause7_AnEndBeforeTheProducerKnows(t *testing.T) {
+	inBubble(t, hasty{memory.New(memory.Options{})}, func(t *testing.T, srv *server.Server) {
+		run := open(t, srv, server.RunOptions{ID: "a"})
+		synctest.Wait()
+		if err := context.Cause(run.Context()); holdfast.CodeOf(err) != holdfast.CodeEnded {
+			t.Errorf("the run's context: %v", err)
+		}
+	})
+}

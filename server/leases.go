@@ -20,11 +20,12 @@ type leases struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	table *lease.Table
-	holds map[driver.RunRef][]chan struct{}
+	// holds has the latest holder of each run; its channel is closed when the hold is lost.
+	holds map[driver.RunRef]chan struct{}
 }
 
 func (l *leases) init(term time.Duration, now func() time.Time) {
-	l.now, l.table, l.holds = now, lease.New(term), map[driver.RunRef][]chan struct{}{}
+	l.now, l.table, l.holds = now, lease.New(term), map[driver.RunRef]chan struct{}{}
 }
 
 // load gives every open run one term. Called before anything else is served.
@@ -70,11 +71,15 @@ func (l *leases) changed(ch *driver.Change) {
 	}
 }
 
-// letGo tells the holders of a run that it is theirs no more.
+// letGo tells the holder of a run that it is its own no more. The hold ends here: when that holder goes, another run may
+// stand at the same place, and have a holder.
 func (l *leases) letGo(ref driver.RunRef) {
-	for _, ch := range l.holds[ref] {
-		close(ch)
+	lost, held := l.holds[ref]
+	if !held {
+		return
 	}
+	close(lost)
+	l.table.Release(ref, l.now())
 	delete(l.holds, ref)
 }
 
@@ -87,20 +92,15 @@ func (l *leases) Hold(s holdfast.SessionID, run holdfast.Offset, _ holdfast.Fenc
 	// An earlier holder is told to look whether the run is still its own: this one may have taken it over.
 	l.letGo(ref)
 	l.table.Hold(ref, l.now())
-	l.holds[ref] = []chan struct{}{lost}
+	l.holds[ref] = lost
 	return lost, func() { l.release(ref, lost) }
 }
 
 func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.table.Release(ref, l.now())
-	for i, ch := range l.holds[ref] {
-		if ch == lost {
-			l.holds[ref] = append(l.holds[ref][:i], l.holds[ref][i+1:]...)
-		}
-	}
-	if len(l.holds[ref]) == 0 {
+	if l.holds[ref] == lost {
+		l.table.Release(ref, l.now())
 		delete(l.holds, ref)
 	}
 }

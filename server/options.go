@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
+	"github.com/holdfast/holdfast/wire"
 )
 
 // Auth turns a token into what it allows. [NewJWT] makes one; an embedding program may bring its own.
@@ -68,7 +69,8 @@ type Options struct {
 	// Drain is how long Close waits for connections to leave. Default: 5 s.
 	Drain time.Duration
 
-	// MaxData bounds the data of one message, in bytes. Default: 256 KiB.
+	// MaxData bounds the data of one message, in bytes. Default: 256 KiB; at most 1008 KiB. Each connection can make the
+	// server hold that much at a time.
 	MaxData int
 	// MaxSubs bounds the sessions that one connection reads. Default: 100; at most [wire.MaxSubs].
 	MaxSubs int
@@ -85,6 +87,12 @@ type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
+
+// defaultMaxData is the default of Options.MaxData.
+const defaultMaxData = 256 << 10
+
+// messageRoom is what a message holds besides the data of a send, in bytes.
+const messageRoom = 16 << 10
 
 // Message is what a client sent.
 type Message struct {
@@ -109,7 +117,12 @@ func (o *Options) setDefaults() error {
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
 	def(&o.Drain, 5*time.Second)
-	def(&o.MaxData, 256<<10)
+	def(&o.MaxData, defaultMaxData)
+	if most := wire.MaxMessage - messageRoom; o.MaxData > most {
+		return holdfast.Errorf(holdfast.CodeInvalid, "MaxData is %d; it may be at most %d, so that an entry fits in a message of the protocol", o.MaxData, most)
+	}
+	// Else the store would refuse what welcome says that a client may send.
+	def(&o.Keep.Limits.MaxData, max(o.MaxData, defaultMaxData))
 	def(&o.MaxSubs, 100)
 	def(&o.Rate, 50)
 	def(&o.Burst, 200)

@@ -33,7 +33,17 @@ var _ io.Writer = (*Run)(nil)
 func newRun(ctx context.Context, x *Session, res driver.Result) *Run {
 	r := &Run{session: x, fence: res.Run.Fence, info: res.Run, partial: map[string][]byte{}}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	x.srv.runs.add(driver.RunRef{Session: x.id, Run: res.Run.Run}, r)
+	ref := driver.RunRef{Session: x.id, Run: res.Run.Run}
+	x.srv.runs.add(ref, r)
+	// It may have ended before it was added, and then nothing else would say so. Where the store cannot tell now, the
+	// next write will.
+	e, err := x.srv.store.Run(ctx, x.id, ref.Run, res.Run.Fragments)
+	switch {
+	case holdfast.CodeOf(err) == holdfast.CodeNotFound:
+		x.srv.runs.gone(ref)
+	case err == nil && e.Run.Status.Ended():
+		x.srv.runs.ended(ref, e.Run.Status)
+	}
 	return r
 }
 
@@ -181,9 +191,19 @@ func (p *producers) changed(ch *driver.Change) {
 	defer p.mu.Unlock()
 	for ref := range p.runs {
 		if ref.Session == ch.Session {
-			p.endLocked(ref, holdfast.Errorf(holdfast.CodeNotFound, "the session was deleted"))
+			p.goneLocked(ref)
 		}
 	}
+}
+
+func (p *producers) gone(ref driver.RunRef) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.goneLocked(ref)
+}
+
+func (p *producers) goneLocked(ref driver.RunRef) {
+	p.endLocked(ref, holdfast.Errorf(holdfast.CodeNotFound, "the session was deleted"))
 }
 
 func (p *producers) ended(ref driver.RunRef, status holdfast.RunStatus) {

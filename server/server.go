@@ -83,7 +83,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.conns = s.connConfig()
-	wso := ws.Options{Origins: o.Origins, MaxMessage: o.MaxData + 16<<10}
+	// A hello may be larger than any send: it names all sessions that a client reads.
+	wso := ws.Options{Origins: o.Origins, MaxMessage: max(o.MaxData, defaultMaxData) + messageRoom}
 	if err := wso.Validate(); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (s *Server) connConfig() *conn.Config {
 		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
-		Rate: o.Rate, Burst: o.Burst, Last: o.Last, Now: o.Now, Spread: s.spread, Jitter: rand.N[time.Duration],
+		Rate: o.Rate, Burst: o.Burst, Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
 	}
 }
 
@@ -199,6 +200,10 @@ func (s *Server) halt() {
 func (s *Server) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
 	defer cancel()
+	spread := s.spread()
+	for _, l := range s.lanes {
+		l.Leave(spread)
+	}
 	if err := s.ws.Shutdown(ctx); err != nil {
 		s.opts.Logger.Warn("shutting down", "err", err)
 		s.ws.Wait()

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"time"
 
@@ -384,8 +385,11 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o = begin(dst, TypePage)
 		o.str("id", f.ID)
 		o.str("s", string(f.Session))
-		o.optInt("before", int64(f.Before))
-		o.optInt("after", int64(f.After))
+		if f.Before != 0 {
+			o.uint("before", uint64(f.Before))
+		}
+		// after shares its member with times, which are signed. No entry stands beyond either.
+		o.optInt("after", int64(min(f.After, math.MaxInt64)))
 		o.optInt("limit", int64(f.Limit))
 	case *Send:
 		o = begin(dst, TypeSend)

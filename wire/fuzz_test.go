@@ -103,3 +103,22 @@ func TestFrags(t *testing.T) {
 		have = from.Fragment
 	}
 }
+
+// The bounds of a page may be any offsets; no entry stands after the highest number that "after" can say.
+func TestPageBoundsAreKept(t *testing.T) {
+	for name, test := range map[string]struct{ sent, want PageRequest }{
+		"before the highest": {PageRequest{Before: ^holdfast.Offset(0)}, PageRequest{Before: ^holdfast.Offset(0)}},
+		"after the highest":  {PageRequest{After: ^holdfast.Offset(0)}, PageRequest{After: 1<<63 - 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			msg := AppendClient(nil, &test.sent)
+			got, err := DecodeClient(msg)
+			if err != nil {
+				t.Fatalf("%s: %v", msg, err)
+			}
+			if *got.(*PageRequest) != test.want {
+				t.Errorf("%s is read as %+v", msg, got)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -197,6 +198,9 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 	defer cancel()
 	node := make(chan error, 1)
 	go func() { node <- srv.Run(ctx) }() // ends with ctx; received below
+	var tidying sync.WaitGroup
+	tidying.Go(func() { tidy(ctx) })
+	defer tidying.Wait()
 	stopDebug, err := debugServer(n.debugAddr)
 	if err != nil {
 		cancel()

@@ -35,8 +35,6 @@ type Config struct {
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 
-	// Spread is the time over which clients should come back when the server stops.
-	Spread func() time.Duration
 	// Jitter returns a random duration below the one given, by which a connection's beat is shortened.
 	Jitter func(time.Duration) time.Duration
 	// Now is the clock.

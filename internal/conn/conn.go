@@ -17,6 +17,7 @@ package conn
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,20 +50,26 @@ type Conn struct {
 	cfg     *Config
 	lane    *Lane
 	started time.Time
+	// at is the place in the lane's list. Guarded by lane.mu.
+	at int
 	// beat is the configured one less a random part, so that connections made together do not ping together.
 	beat time.Duration
 
 	// Owned by the reading side.
-	gen    holdfast.Generation
-	subs   map[holdfast.SessionID]*sub
+	gen holdfast.Generation
+	// subs has few elements, mostly one to three; a map would cost more than they do.
+	subs []*sub
+	// limit is made with the first frame after hello: many connections only listen.
 	limit  *rate.Limiter
 	client holdfast.ClientID
 	agent  string
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
-	grant           atomic.Pointer[holdfast.Grant]
-	greeted         atomic.Bool
+	// handling: the reading side is at a message, and does not hear those after it.
+	handling atomic.Bool
+	grant    atomic.Pointer[holdfast.Grant]
+	greeted  atomic.Bool
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
@@ -106,7 +113,8 @@ const (
 
 // sub is the connection's reading of one session.
 type sub struct {
-	conn *Conn
+	conn    *Conn
+	session holdfast.SessionID
 	// membership is set before the sub is first woken.
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
@@ -121,12 +129,13 @@ type sub struct {
 func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 	c := &Conn{id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), beat: cfg.Beat - cfg.Jitter(cfg.Beat/4)}
 	c.lane.add(c)
-	stop := context.AfterFunc(ctx, func() { c.leave(cfg.Spread()) })
 	err := t.Receive(func(msg []byte) error {
+		c.handling.Store(true)
+		c.handle(ctx, msg)
 		c.lastIn.Store(int64(cfg.now().Sub(c.started)))
-		return c.handle(ctx, msg)
+		c.handling.Store(false)
+		return nil
 	})
-	stop()
 	c.finish(err)
 }
 
@@ -252,7 +261,7 @@ func (s *sub) Wake() {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.owner == closed {
+	if c.out.owner == closed || s.gone.Load() {
 		return
 	}
 	c.out.dirty = append(c.out.dirty, s)
@@ -272,7 +281,13 @@ func (s *sub) Signal(frame []byte) {
 	c.queueLocked()
 }
 
+// leave ends the sub. It is taken from the list of those to be written, so that a client that subscribes again and again
+// while its socket is full leaves nothing there.
 func (s *sub) leave() {
 	s.gone.Store(true)
 	s.membership.Leave()
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.dirty = slices.DeleteFunc(c.out.dirty, func(x *sub) bool { return x == s })
 }

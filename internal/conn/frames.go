@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -14,29 +15,31 @@ import (
 
 // handle does what one message asks. It never fails: a client that breaks the protocol is told so and the connection ends
 // by its goodbye; after that, what still comes is not looked at.
-func (c *Conn) handle(ctx context.Context, msg []byte) error {
+func (c *Conn) handle(ctx context.Context, msg []byte) {
 	if c.ending() {
-		return nil
+		return
 	}
 	f, err := wire.DecodeClient(msg)
 	if err != nil {
 		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
-		return nil
+		return
 	}
 	if h, ok := f.(*wire.Hello); ok {
 		c.hello(ctx, h)
-		return nil
+		return
 	}
 	if !c.greeted.Load() {
 		c.bye(holdfast.CloseProtocol, "the first frame must be hello", 0, 0)
-		return nil
+		return
+	}
+	if c.limit == nil {
+		c.limit = c.cfg.limiter()
 	}
 	if !c.limit.AllowN(c.cfg.now(), 1) {
-		c.limited(f)
-		return nil
+		c.limited(ctx, f)
+		return
 	}
 	c.dispatch(ctx, f)
-	return nil
 }
 
 func (c *Conn) ending() bool {
@@ -69,9 +72,9 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	}
 }
 
-// limited refuses a frame of a client that sends too many. What can be repeated later is refused; a client that goes on
-// regardless, until the debt is ten times the burst, is closed.
-func (c *Conn) limited(f wire.ClientFrame) {
+// limited refuses a frame of a client that sends too many, but for those that ask for less. What can be repeated later is
+// refused with an err; a client that goes on regardless, until the debt is ten times the burst, is closed.
+func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 	now := c.cfg.now()
 	c.limit.ReserveN(now, 1)
 	if c.limit.TokensAt(now) < -10*float64(c.cfg.Burst) {
@@ -80,12 +83,17 @@ func (c *Conn) limited(f wire.ClientFrame) {
 	}
 	e := wire.ErrFrame{Code: holdfast.CodeRateLimited, Message: "too many frames; wait, then repeat it", After: 1000}
 	switch f := f.(type) {
+	case *wire.Unsub, *wire.Bye:
+		c.dispatch(ctx, f)
+		return
 	case *wire.Send:
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
 		e.Re, e.Session = wire.TypeSub, f.Session
+	case *wire.Signal:
+		e.Re, e.Session = wire.TypeSignal, f.Session
 	case *wire.TokenRefresh:
 		e.Re = wire.TypeToken
 	default:
@@ -113,8 +121,6 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		return
 	}
 	c.client, c.gen, c.agent = h.Client, h.Gen, clip(h.Agent, 128)
-	c.subs = map[holdfast.SessionID]*sub{}
-	c.limit = c.cfg.limiter()
 	c.grant.Store(&grant)
 	ghost, ok := c.cfg.Hub.Attach(c)
 	if !ok {
@@ -169,7 +175,7 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 // subscribe begins to read a session, or moves a reading to another cursor. It is always answered.
 func (c *Conn) subscribe(f *wire.Sub) {
 	err := c.mayRead(f.Session)
-	if _, again := c.subs[f.Session]; err == nil && !again && len(c.subs) >= c.cfg.MaxSubs {
+	if err == nil && c.find(f.Session) < 0 && len(c.subs) >= c.cfg.MaxSubs {
 		err = holdfast.Errorf(holdfast.CodeTooLarge, "a connection reads at most %d sessions", c.cfg.MaxSubs)
 	}
 	if err != nil {
@@ -185,11 +191,11 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c}
+	s := &sub{conn: c, session: f.Session}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
-	c.subs[f.Session] = s
+	c.subs = append(c.subs, s)
 	c.listSessions()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -211,20 +217,25 @@ func (c *Conn) mayRead(s holdfast.SessionID) error {
 }
 
 func (c *Conn) unsubscribe(id holdfast.SessionID) {
-	s, ok := c.subs[id]
-	if !ok {
+	i := c.find(id)
+	if i < 0 {
 		return
 	}
-	s.leave()
-	delete(c.subs, id)
+	c.subs[i].leave()
+	c.subs = slices.Delete(c.subs, i, i+1)
 	c.listSessions()
+}
+
+// find returns where the reading of a session is in subs, or -1.
+func (c *Conn) find(id holdfast.SessionID) int {
+	return slices.IndexFunc(c.subs, func(s *sub) bool { return s.session == id })
 }
 
 // listSessions makes the list that others see; a new one, since they may be looking at the old.
 func (c *Conn) listSessions() {
 	names := make([]holdfast.SessionID, 0, len(c.subs))
-	for id := range c.subs {
-		names = append(names, id)
+	for _, s := range c.subs {
+		names = append(names, s.session)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -355,9 +366,9 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 	}
 	c.grant.Store(&grant)
 	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
-	for id := range c.subs {
-		if !grant.Allows(holdfast.ActionRead, id) {
-			c.subscribe(&wire.Sub{Session: id})
+	for _, s := range slices.Clone(c.subs) {
+		if !grant.Allows(holdfast.ActionRead, s.session) {
+			c.subscribe(&wire.Sub{Session: s.session})
 		}
 	}
 }

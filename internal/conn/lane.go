@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,12 +25,19 @@ type Lane struct {
 	mu     sync.Mutex
 	topics []*hub.Topic
 	ready  []*Conn
-	conns  map[*Conn]struct{}
+	conns  []*Conn
+	// leaving: the server stops.
+	leaving bool
 
-	// Owned by Run.
+	// Owned by Run. turn is what is under way; its arrays change places with the lists above.
+	turn struct {
+		topics []*hub.Topic
+		ready  []*Conn
+	}
 	scratch []byte
 	woken   []hub.Reader
 	last    fanout
+	swept   []*Conn
 	pumps   sync.WaitGroup
 }
 
@@ -44,7 +52,7 @@ type fanout struct {
 
 // NewLane returns a lane with its number among the server's.
 func NewLane(index int) *Lane {
-	return &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16), conns: map[*Conn]struct{}{}}
+	return &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16)}
 }
 
 // Changed implements [hub.Lane].
@@ -72,14 +80,34 @@ func (l *Lane) ring() {
 
 func (l *Lane) add(c *Conn) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conns[c] = struct{}{}
+	c.at = len(l.conns)
+	l.conns = append(l.conns, c)
+	leaving := l.leaving
+	l.mu.Unlock()
+	if leaving {
+		c.leave(0)
+	}
+}
+
+// Leave tells the lane's connections, and those that still come, to come back within a time, and ends them. Connections do
+// not watch a context for that: it would cost each of many some hundred bytes.
+func (l *Lane) Leave(spread time.Duration) {
+	l.mu.Lock()
+	l.leaving = true
+	all := slices.Clone(l.conns)
+	l.mu.Unlock()
+	for _, c := range all {
+		c.leave(spread)
+	}
 }
 
 func (l *Lane) remove(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.conns, c)
+	last := len(l.conns) - 1
+	l.conns[c.at], l.conns[last].at = l.conns[last], c.at
+	l.conns[last] = nil
+	l.conns = l.conns[:last]
 }
 
 // Run writes until ctx ends, and then waits for its pumps, which end with their connections.
@@ -87,8 +115,6 @@ func (l *Lane) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	defer l.pumps.Wait()
-	var topics []*hub.Topic
-	var ready []*Conn
 	for {
 		select {
 		case <-ctx.Done():
@@ -98,45 +124,53 @@ func (l *Lane) Run(ctx context.Context) {
 			continue
 		case <-l.bell:
 		}
-		for {
-			l.mu.Lock()
-			topics, l.topics = l.topics, topics[:0]
-			l.mu.Unlock()
-			for i, t := range topics {
-				l.woken = t.Wake(l.index, l.woken)
-				topics[i] = nil
-			}
-			l.mu.Lock()
-			ready, l.ready = l.ready, ready[:0]
-			l.mu.Unlock()
-			if len(topics) == 0 && len(ready) == 0 {
-				break
-			}
-			for i, c := range ready {
-				l.flush(ctx, c)
-				ready[i] = nil
+		for l.round(ctx) {
+			select {
+			case <-tick.C: // here too, or a lane that is never idle would never look
+				l.sweep()
+			default:
 			}
 		}
 		l.last = fanout{bytes: l.last.bytes[:0]}
 	}
 }
 
+// round wakes whom topics changed for and writes to all connections that are ready; false means that there were none.
+func (l *Lane) round(ctx context.Context) bool {
+	l.mu.Lock()
+	l.turn.topics, l.topics = l.topics, l.turn.topics[:0]
+	l.mu.Unlock()
+	for i, t := range l.turn.topics {
+		l.woken = t.Wake(l.index, l.woken)
+		l.turn.topics[i] = nil
+	}
+	l.mu.Lock()
+	l.turn.ready, l.ready = l.ready, l.turn.ready[:0]
+	l.mu.Unlock()
+	for i, c := range l.turn.ready {
+		l.flush(ctx, c)
+		l.turn.ready[i] = nil
+	}
+	return len(l.turn.topics) > 0 || len(l.turn.ready) > 0
+}
+
 // sweep looks after time: hellos that do not come, peers gone silent, beats, tokens that expire.
 func (l *Lane) sweep() {
 	l.mu.Lock()
-	all := make([]*Conn, 0, len(l.conns))
-	for c := range l.conns {
-		all = append(all, c)
-	}
+	l.swept = append(l.swept, l.conns...)
 	l.mu.Unlock()
-	for _, c := range all {
+	for _, c := range l.swept {
 		c.tick(c.cfg.now())
 	}
+	clear(l.swept)
+	l.swept = l.swept[:0]
 }
 
 // tick does what the time of day asks of one connection.
 func (c *Conn) tick(now time.Time) {
 	age := now.Sub(c.started)
+	// Before lastIn, which is set before handling ends.
+	handling := c.handling.Load()
 	silent := age - time.Duration(c.lastIn.Load())
 	c.mu.Lock()
 	end := c.out.end
@@ -150,7 +184,7 @@ func (c *Conn) tick(now time.Time) {
 		if age > c.cfg.HelloTimeout {
 			c.bye(holdfast.CloseTimeout, "no hello came in time", 0, 0)
 		}
-	case silent > c.cfg.Beat*5/2:
+	case silent > c.cfg.Beat*5/2 && !handling:
 		c.bye(holdfast.CloseTimeout, "nothing was heard from the client for too long", 0, 0)
 	case age-time.Duration(c.lastOut.Load()) > c.beat:
 		c.lastOut.Store(int64(age))

@@ -85,25 +85,28 @@ func frameAll(c *Conn, dst []byte, frames [][]byte) []byte {
 	return dst
 }
 
-// takeOutput takes what waits. The caller is the owner.
+// takeOutput takes what waits. The caller is the owner. When the connection is to end, nothing follows the goodbye.
 func (c *Conn) takeOutput() (control []byte, dirty []*sub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	control, dirty = c.out.control, c.out.dirty
 	c.out.control, c.out.dirty = nil, nil
 	c.roomLocked()
+	if c.out.end != nil {
+		dirty = nil
+	}
 	return control, dirty
 }
 
 // collect appends what follows the cursors of the dirty subs, a chunk in all, sharing it between them. Those that have more
 // are dirty again.
 func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
-	for _, s := range dirty {
-		if s.gone.Load() {
-			continue
-		}
+	for i, s := range dirty {
 		if len(out) >= chunk {
-			c.markAgain(s)
+			c.putBack(dirty[i:])
+			break
+		}
+		if s.gone.Load() {
 			continue
 		}
 		// Cleared first: a change that comes while the tail is read marks the sub anew.
@@ -118,11 +121,17 @@ func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 	return out, slow
 }
 
-// markAgain puts a sub that is dirty already back on the list.
-func (c *Conn) markAgain(s *sub) {
+// putBack puts subs whose turn did not come at the head of the list, before those that had theirs and have more.
+func (c *Conn) putBack(rest []*sub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.dirty = append(c.out.dirty, s)
+	var list []*sub
+	for _, s := range rest {
+		if !s.gone.Load() {
+			list = append(list, s)
+		}
+	}
+	c.out.dirty = append(list, c.out.dirty...)
 }
 
 func (c *Conn) wrote(n int) {
@@ -190,12 +199,12 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 	if len(out) == 0 && len(dirty) == 0 {
 		return nil, true, nil
 	}
-	for _, s := range dirty {
-		if s.gone.Load() {
-			continue
-		}
+	for i, s := range dirty {
 		if len(out) >= chunk {
-			c.markAgain(s)
+			c.putBack(dirty[i:])
+			break
+		}
+		if s.gone.Load() {
 			continue
 		}
 		s.dirty.Store(false)

@@ -250,6 +250,9 @@ func (l *Link) finish(w *way, to net.Conn, err error) {
 	case swallow && w == &l.up:
 		// The server must not notice. The link lives until the server gives the silent connection up.
 		<-l.done
+	case swallow:
+		// It has. Half of a link, with the other half waiting as above, would stay for ever.
+		l.end(true)
 	case errors.Is(err, io.EOF):
 		if t, ok := to.(*net.TCPConn); ok && t.CloseWrite() == nil {
 			return

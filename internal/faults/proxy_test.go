@@ -185,3 +185,46 @@ func TestFindByTheAddressThatUpstreamSees(t *testing.T) {
 		t.Error("a link is found that is none")
 	}
 }
+
+// A server that gives a silent connection up, in order, ends the link, whatever the client did meanwhile.
+func TestBlackholeEndsWithTheServer(t *testing.T) {
+	for name, leave := range map[string]func(net.Conn){
+		"the client stays": func(net.Conn) {},
+		"the client left":  func(c net.Conn) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			up, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer up.Close()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := New(l, up.Addr().String())
+			defer p.Close()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			server, err := up.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			link, ok := p.Find(server.RemoteAddr().String())
+			for !ok {
+				link, ok = p.Find(server.RemoteAddr().String())
+			}
+			link.Blackhole()
+			leave(c)
+			_ = server.Close()
+			select {
+			case <-link.Done():
+			case <-time.After(5 * time.Second):
+				t.Error("the link lives on without a server")
+			}
+		})
+	}
+}

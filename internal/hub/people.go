@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,30 +31,25 @@ type ConnInfo struct {
 	Sessions []holdfast.SessionID
 }
 
-// clientKey: a client id is the client's own word, so it counts only together with the user that a token names. Another
-// user who claims the same id gets a connection of its own, and cannot end this one.
-type clientKey struct {
-	user   holdfast.UserID
-	client holdfast.ClientID
-}
-
+// attached is a live connection of a user. A client id is the client's own word, so it counts only among the connections of
+// the user that a token names: another user who claims the same id gets a connection of its own, and cannot end this one.
 type attached struct {
-	conn Conn
-	gen  holdfast.Generation
+	conn   Conn
+	client holdfast.ClientID
+	gen    holdfast.Generation
 }
 
 // people are the signed-in connections of this node.
 type people struct {
-	mu      sync.Mutex
-	conns   map[holdfast.ConnID]Conn
-	users   map[holdfast.UserID]map[holdfast.ConnID]Conn
-	clients map[clientKey]attached
+	mu    sync.Mutex
+	conns map[holdfast.ConnID]Conn
+	// users has a slice each: most have one connection or two, and a map costs several hundred bytes.
+	users map[holdfast.UserID][]attached
 }
 
 func (p *people) init() {
 	p.conns = map[holdfast.ConnID]Conn{}
-	p.users = map[holdfast.UserID]map[holdfast.ConnID]Conn{}
-	p.clients = map[clientKey]attached{}
+	p.users = map[holdfast.UserID][]attached{}
 }
 
 // Attach makes c the living connection of its client. ghost is the client's earlier connection, already replaced, which the
@@ -61,23 +57,20 @@ func (p *people) init() {
 // ghost, and nothing was changed.
 func (h *Hub) Attach(c Conn) (ghost Conn, ok bool) {
 	d := c.Describe()
-	key := clientKey{d.User, d.Client}
 	p := &h.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old, there := p.clients[key]; there {
-		if old.gen >= d.Generation {
+	all := p.users[d.User]
+	if i := slices.IndexFunc(all, func(a attached) bool { return a.client == d.Client }); i >= 0 {
+		if all[i].gen >= d.Generation {
 			return nil, false
 		}
-		ghost = old.conn
-		p.remove(ghost.Describe())
+		ghost = all[i].conn
+		delete(p.conns, ghost.Describe().ID)
+		all = slices.Delete(all, i, i+1)
 	}
-	p.clients[key] = attached{c, d.Generation}
+	p.users[d.User] = append(all, attached{c, d.Client, d.Generation})
 	p.conns[d.ID] = c
-	if p.users[d.User] == nil {
-		p.users[d.User] = map[holdfast.ConnID]Conn{}
-	}
-	p.users[d.User][d.ID] = c
 	return ghost, true
 }
 
@@ -87,19 +80,13 @@ func (h *Hub) Detach(c Conn) {
 	p := &h.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.remove(d)
-	key := clientKey{d.User, d.Client}
-	if p.clients[key].conn == c {
-		delete(p.clients, key)
-	}
-}
-
-func (p *people) remove(d ConnInfo) {
 	delete(p.conns, d.ID)
-	delete(p.users[d.User], d.ID)
-	if len(p.users[d.User]) == 0 {
+	left := slices.DeleteFunc(p.users[d.User], func(a attached) bool { return a.conn == c })
+	if len(left) == 0 {
 		delete(p.users, d.User)
+		return
 	}
+	p.users[d.User] = left
 }
 
 // Connection returns a live connection by its id.
@@ -114,13 +101,12 @@ func (h *Hub) Connection(id holdfast.ConnID) (Conn, bool) {
 func (h *Hub) Connections(user holdfast.UserID) []Conn {
 	p := &h.people
 	p.mu.Lock()
-	from := p.users[user]
-	if user == "" {
-		from = p.conns
+	var all []Conn
+	for _, a := range p.users[user] {
+		all = append(all, a.conn)
 	}
-	all := make([]Conn, 0, len(from))
-	for _, c := range from {
-		all = append(all, c)
+	if user == "" {
+		all = slices.Collect(maps.Values(p.conns))
 	}
 	p.mu.Unlock()
 	ids := make(map[Conn]holdfast.ConnID, len(all))

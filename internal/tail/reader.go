@@ -176,6 +176,9 @@ func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 	// The cursor of a snapshot is that of a reader who has all before from; the runs still open there are sent as they
 	// are found, at least as far as info says.
 	cursor := holdfast.Cursor{Position: holdfast.Position{Epoch: info.Epoch, Offset: from - 1}}
+	if from == info.Head+1 {
+		cursor.Tag = info.HeadTag // retention has dropped all
+	}
 	before, err := earlier(ctx, log, &info, from, &cursor)
 	if err != nil {
 		return Batch{}, err
@@ -264,26 +267,31 @@ func (r *Reader) readOn(ctx context.Context, log Log, max int) (Batch, error) {
 	return b, nil
 }
 
-// growth returns what the open runs of a cursor have grown by since, their ends included, and moves the cursor there.
+// growth returns what the open runs of a cursor have grown by up to the moment of info, their ends included, and moves the
+// cursor there. What they have grown by since is left to the tail: with it the cursor would hold what was committed after
+// that moment without the entries that were too, and the tail would bring it once more.
 func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor) ([][]byte, error) {
 	var frames [][]byte
 	for _, at := range c.Runs {
-		if unchanged(info, at) {
+		open := openRun(info, at.Run)
+		if open != nil && open.Fragments <= at.Fragment {
 			continue
 		}
 		e, err := log.Run(ctx, r.tail.session, at.Run, at.Fragment)
-		if holdfast.CodeOf(err) == holdfast.CodeNotFound {
-			r.phase = unanswered // deleted, or dropped by retention: answered anew
-			return nil, nil
-		}
-		if err != nil {
+		if err != nil && holdfast.CodeOf(err) != holdfast.CodeNotFound {
 			return nil, err
 		}
-		more, now := wire.Frags(r.tail.session, at, e.Run.Body)
+		body, tag := upTo(open, at, &e)
+		more, now := wire.Frags(r.tail.session, at, body)
+		if err != nil || now.Tag != tag || open == nil && !e.Run.Status.Ended() {
+			// Deleted, perhaps with another run in its place, or dropped by retention: answered anew.
+			r.phase = unanswered
+			return nil, nil
+		}
 		for i := range more {
 			frames = append(frames, wire.AppendFrag(nil, &more[i]))
 		}
-		if !e.Run.Status.Ended() {
+		if open != nil {
 			*c = c.With(now)
 			continue
 		}
@@ -296,13 +304,33 @@ func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *hold
 	return frames, nil
 }
 
-func unchanged(info *driver.Info, at holdfast.RunCursor) bool {
+// upTo returns what a run, read after at, held at the moment when it stood as open says, and its tag then; all of it if it
+// was open no more.
+func upTo(open *holdfast.RunInfo, at holdfast.RunCursor, e *holdfast.Entry) (holdfast.Body, holdfast.Tag) {
+	switch {
+	case e.Run == nil:
+		return nil, at.Tag
+	case open == nil:
+		return e.Run.Body, e.Run.Tag
+	}
+	var body holdfast.BodyBuilder
+	for i, f := range e.Run.Body.Fragments() {
+		if holdfast.FragmentNo(i) == open.Fragments-at.Fragment {
+			break
+		}
+		body.Append(f)
+	}
+	return body.Body(), open.Tag
+}
+
+// openRun returns how an open run stands; nil if it is not open.
+func openRun(info *driver.Info, run holdfast.Offset) *holdfast.RunInfo {
 	for i := range info.Open {
-		if info.Open[i].Run == at.Run {
-			return info.Open[i].Fragments == at.Fragment
+		if info.Open[i].Run == run {
+			return &info.Open[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // join makes the reader live if the tail has its place. It may be that it has not: more was committed while the last

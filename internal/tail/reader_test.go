@@ -65,6 +65,8 @@ func (w *world) write() {
 	case kind == 3 && len(w.runs) < 3:
 		res := w.apply(driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: fmt.Sprint(w.n)}})
 		w.runs = append(w.runs, res.Run)
+	case kind == 5 && rapid.IntRange(0, 4).Draw(w.t, "drop") == 0:
+		w.drop()
 	case kind == 4 && len(w.runs) > 0:
 		r := w.runs[0]
 		w.runs = w.runs[1:]
@@ -81,6 +83,57 @@ func (w *world) write() {
 		}
 		w.apply(driver.AppendFragments{Run: r.Run, Fence: r.Fence, After: driver.AnyFragment, Fragments: frags})
 	}
+}
+
+// drop loses the session, or what is old of it.
+func (w *world) drop() {
+	info, err := w.log.Info(context.Background(), session)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if info.Head == 0 || rapid.Bool().Draw(w.t, "delete") {
+		w.runs = nil
+		if err := w.log.Delete(context.Background(), session); err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	w.apply(driver.Trim{Before: holdfast.Offset(rapid.Uint64Range(1, uint64(info.Head)+1).Draw(w.t, "before"))})
+}
+
+// busy is the log while it is written to between any two reads of one reader, and what was written is published or not yet.
+type busy struct{ w *world }
+
+func (b busy) between() {
+	if rapid.IntRange(0, 3).Draw(b.w.t, "between") == 0 {
+		b.w.write()
+		b.w.publish()
+	}
+}
+
+func (b busy) Info(ctx context.Context, s holdfast.SessionID) (driver.Info, error) {
+	defer b.between()
+	return b.w.log.Info(ctx, s)
+}
+
+func (b busy) Read(ctx context.Context, s holdfast.SessionID, q driver.Query) (driver.Page, error) {
+	defer b.between()
+	return b.w.log.Read(ctx, s, q)
+}
+
+func (b busy) Run(ctx context.Context, s holdfast.SessionID, run holdfast.Offset, after holdfast.FragmentNo) (holdfast.Entry, error) {
+	defer b.between()
+	return b.w.log.Run(ctx, s, run, after)
+}
+
+func (b busy) States(ctx context.Context, s holdfast.SessionID) ([]holdfast.Entry, error) {
+	defer b.between()
+	return b.w.log.States(ctx, s)
+}
+
+func (b busy) TagAt(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Tag, bool, error) {
+	defer b.between()
+	return b.w.log.TagAt(ctx, s, o)
 }
 
 // publish brings some of what is committed to the tail, sometimes an old change once more, or word that one was missed.
@@ -115,11 +168,11 @@ func (w *world) comeBack(r *reader) {
 }
 
 // read gives a reader one batch; every frame must fit what it has.
-func (w *world) read(r *reader, size int) (more bool) {
+func (w *world) read(r *reader, log tail.Log, size int) (more bool) {
 	b, ok := r.way.Live(size)
 	if !ok {
 		var err error
-		if b, err = r.way.CatchUp(context.Background(), w.log, size); err != nil {
+		if b, err = r.way.CatchUp(context.Background(), log, size); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -141,7 +194,7 @@ func (w *world) settle(r *reader) {
 		w.tail.Publish(&w.committed[0])
 		w.committed = w.committed[1:]
 	}
-	for rounds := 0; w.read(r, 1000) || !r.state.Live(); rounds++ {
+	for rounds := 0; w.read(r, w.log, 1000) || !r.state.Live(); rounds++ {
 		if rounds > 10_000 {
 			w.t.Fatal("the reader never gets there")
 		}
@@ -208,10 +261,11 @@ func TestReadersEndWithTheLog(t *testing.T) {
 				if step == 7 {
 					w.comeBack(r)
 				}
-				w.read(r, rapid.SampledFrom([]int{1, 50, 100_000}).Draw(t, "size"))
+				w.read(r, busy{w}, rapid.SampledFrom([]int{1, 50, 100_000}).Draw(t, "size"))
 			}
 		}
-		w.write() // so that there is a log
+		// So that there is a log, and an entry that all have.
+		w.apply(driver.Append{Entries: []driver.NewEntry{{Kind: holdfast.KindMessage, Data: json.RawMessage("0")}}})
 		w.join()
 		for _, r := range w.readers {
 			w.settle(r)

@@ -22,7 +22,7 @@ func resolve(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor
 	switch {
 	case c == nil:
 		return holdfast.Snapshot, nil
-	case c.Epoch == "" && c.Offset == 0 && info.First <= 1:
+	case c.Epoch == "" && c.Offset == 0 && len(c.Runs) == 0 && info.First <= 1:
 		// Subscribed before the first write; whatever is there now follows.
 		return holdfast.Continuous, nil
 	case c.Epoch != info.Epoch, c.Offset > info.Head:
@@ -31,22 +31,37 @@ func resolve(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor
 		return holdfast.Snapshot, nil
 	}
 	if c.Offset > 0 {
-		tag, there, err := log.TagAt(ctx, info.Session, c.Offset)
-		if err != nil {
-			return "", err
+		same, err := sameTag(ctx, log, info, c)
+		if !same || err != nil {
+			return holdfast.Lost, err
 		}
-		// What retention has dropped, just before First, cannot be compared any more; all that follows is there.
-		if there && tag != c.Tag {
+	}
+	for i := range info.Open {
+		// The reader has seen the end of a run that has none: the log lost it, and may give it another.
+		if c.HasEnd(info.Open[i].Run) {
 			return holdfast.Lost, nil
 		}
 	}
 	for _, r := range c.Runs {
+		if r.Run > c.Offset {
+			return holdfast.Lost, nil // no cursor of ours
+		}
 		outcome, err := resolveRun(ctx, log, info, r)
 		if outcome != holdfast.Continuous || err != nil {
 			return outcome, err
 		}
 	}
 	return holdfast.Continuous, nil
+}
+
+// sameTag reports whether the entry at the cursor's offset is the one that stands there now. What retention has dropped,
+// just before First, cannot be compared any more, unless it is the head; all that follows is there.
+func sameTag(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor) (bool, error) {
+	if c.Offset == info.Head {
+		return c.Tag == info.HeadTag, nil
+	}
+	tag, there, err := log.TagAt(ctx, info.Session, c.Offset)
+	return !there || tag == c.Tag, err
 }
 
 func resolveRun(ctx context.Context, log Log, info *driver.Info, r holdfast.RunCursor) (holdfast.Outcome, error) {

@@ -52,6 +52,12 @@ type Tail struct {
 	bytes int
 	// base is where a reader is before items[0], head after the last.
 	base, head *holdfast.Cursor
+	// loading: Warm reads the store, and late holds the changes that come meanwhile.
+	loading bool
+	late    []driver.Change
+
+	// warming is held by whoever warms the tail, and taken before mu.
+	warming sync.Mutex
 }
 
 // item is one frame.
@@ -96,29 +102,44 @@ func (t *Tail) Session() holdfast.SessionID { return t.session }
 func (t *Tail) Publish(ch *driver.Change) (wake bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.publish(ch)
+	return true
+}
+
+func (t *Tail) publish(ch *driver.Change) {
 	if !t.warm {
 		// Readers of a cold tail read the store; that something changed is all that they need to hear.
-		return true
+		t.keep(ch)
+		return
 	}
 	if ch.Deleted || len(ch.Items) == 0 {
 		t.cool()
-		return true
+		return
 	}
 	if ch.Epoch != t.head.Epoch {
 		if t.head.Epoch != "" {
 			t.cool()
-			return true
+			return
 		}
 		t.begin(ch.Epoch)
 	}
 	for i := range ch.Items {
 		if !t.add(ch.Epoch, &ch.Items[i]) {
 			t.cool()
-			return true
+			return
 		}
 	}
 	t.trim()
-	return true
+}
+
+// keep notes a change that comes while the tail is being warmed. When it is too many, what is loaded will not be used.
+func (t *Tail) keep(ch *driver.Change) {
+	if !t.loading {
+		return
+	}
+	if t.late = append(t.late, *ch); len(t.late) > maxItems {
+		t.loading, t.late = false, nil
+	}
 }
 
 // begin gives a session that was not there when the tail became warm the epoch of its first write.
@@ -261,22 +282,34 @@ func (t *Tail) Forget() {
 	t.forget(len(t.items))
 }
 
-// Warm makes a cold tail follow changes from info on, which load reads from the store. While load runs, changes wait;
-// those that info shows already are recognised when they come.
+// Warm makes a cold tail follow changes from info on, which load reads from the store. Changes that come while load runs
+// are added after it; those that info shows already are recognised. The tail is not locked meanwhile: an engine may bring
+// changes under the lock that load waits for.
 func (t *Tail) Warm(load func() (driver.Info, error)) error {
+	t.warming.Lock()
+	defer t.warming.Unlock()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.warm {
+	warm := t.warm
+	t.loading = !warm
+	t.mu.Unlock()
+	if warm {
 		return nil
 	}
 	info, err := load()
-	if err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	whole, late := t.loading, t.late
+	t.loading, t.late = false, nil
+	if err != nil || !whole {
 		return err
 	}
 	at := info.Cursor()
 	t.warm, t.base, t.head = true, &at, &at
 	t.first = 0
 	t.life++
+	for i := range late {
+		t.publish(&late[i])
+	}
 	return nil
 }
 
