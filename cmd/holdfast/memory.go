@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// How the program treats memory. What limits the connections of one machine is memory, and most connections are idle: so
-// garbage is collected earlier than by default, and what a burst of connections left behind is given back to the system
-// when it is over, instead of at the next collection, which an idle program puts off.
+// How the program treats memory. What limits the connections of one machine is memory, and most connections are idle: what
+// a burst of connections left behind is given back to the system when it is over, instead of at the next collection,
+// which an idle program puts off.
 const (
-	gcPercent = 75
 	// tidyEvery is how often is looked, quietBytes how much an idle server may allocate in that time, burstBytes how much
 	// must have been allocated since the last time for it to be worth the while.
 	tidyEvery  = 5 * time.Second
@@ -21,7 +20,6 @@ const (
 
 // tidy gives memory back after bursts, until ctx ends.
 func tidy(ctx context.Context) {
-	debug.SetGCPercent(gcPercent)
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	tidied, last := uint64(0), uint64(0)

@@ -37,7 +37,6 @@ type committer struct {
 	overlay map[string][]byte // what it wrote of the two indexes that are read for every entry
 	touched []*held           // sessions that it changes
 	changes []driver.Change
-	sealed  time.Time
 	partial bool // an earlier part of the group was applied without a sync
 
 	// synced brings one token when the group under way is synced and visible. While underway is set it must be
@@ -71,21 +70,9 @@ func (c *committer) run(groups chan<- *group) {
 				waiting = c.more()
 			}
 		}
-		if waiting == nil && c.busy(len(taken)) {
-			time.Sleep(time.Until(c.sealed.Add(window)))
-			waiting = c.d.queue.drain()
-			n := c.build(waiting)
-			taken = append(taken, waiting[:n]...)
-			waiting = waiting[n:]
-		}
-		c.sealed = time.Now()
 		groups <- c.seal(taken)
 	}
 }
-
-const window = 3 * time.Millisecond
-
-func (c *committer) busy(n int) bool { return n >= 4 && time.Since(c.sealed) < window }
 
 // more returns what can still join the batch: as long as the group under way is not synced, this one cannot be applied
 // and may as well grow. Nothing is returned when there is no reason to wait longer.
