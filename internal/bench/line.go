@@ -98,14 +98,14 @@ func (l *line) pong(msg []byte) error {
 
 // crew runs many goroutines and gathers what went wrong. The first error ends all, by the context.
 type crew struct {
-	ctx  context.Context
-	stop context.CancelCauseFunc
-	all  sync.WaitGroup
+	parent, ctx context.Context
+	stop        context.CancelCauseFunc
+	all         sync.WaitGroup
 }
 
-func newCrew(ctx context.Context) *crew {
-	ctx, stop := context.WithCancelCause(ctx)
-	return &crew{ctx: ctx, stop: stop}
+func newCrew(parent context.Context) *crew {
+	ctx, stop := context.WithCancelCause(parent)
+	return &crew{parent: parent, ctx: ctx, stop: stop}
 }
 
 // work runs fn in a goroutine of its own, which wait waits for.
@@ -122,6 +122,9 @@ func (c *crew) wait() error {
 	c.all.Wait()
 	err := context.Cause(c.ctx)
 	c.stop(nil)
+	if err == context.Canceled { // stopped without an error: only whoever stopped the whole has one
+		return c.parent.Err()
+	}
 	return err
 }
 
