@@ -86,7 +86,7 @@ func (b *bot) resume(ctx context.Context) error {
 		}
 		for _, r := range page.Runs {
 			if strings.HasPrefix(string(r.Session), prefix) && strings.HasPrefix(r.ID, answerID("")) {
-				b.jobs.Go(func() { b.report("answer", b.goOn(ctx, r.Session, r.Run)) })
+				b.jobs.Go(func() { b.report(ctx, "answer", b.goOn(ctx, r.Session, r.Run)) })
 			}
 		}
 		if page.Next == "" {
@@ -97,13 +97,12 @@ func (b *bot) resume(ctx context.Context) error {
 	return b.resumeTasks(ctx)
 }
 
-func (b *bot) report(what string, err error) {
-	if err != nil && !isCancel(err) {
+// report says that a job was given up, unless the bot was asked to stop: then it goes on with it the next time.
+func (b *bot) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
 		b.log.Warn("the demo's bot gave something up", "what", what, "err", err)
 	}
 }
-
-func isCancel(err error) bool { return strings.Contains(err.Error(), context.Canceled.Error()) }
 
 // take acts on one item of the feed and then notes its place. Killed in between, it acts twice, which the ids make once.
 func (b *bot) take(ctx context.Context, line []byte) error {
@@ -164,7 +163,7 @@ func (b *bot) startAnswer(ctx context.Context, s holdfast.SessionID, message, qu
 	if err != nil || run.Status != holdfast.RunOpen {
 		return err
 	}
-	b.jobs.Go(func() { b.report("answer", b.write(ctx, s, run, message, question)) })
+	b.jobs.Go(func() { b.report(ctx, "answer", b.write(ctx, s, run, message, question)) })
 	return nil
 }
 

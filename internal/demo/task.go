@@ -44,7 +44,7 @@ func (b *bot) startTask(ctx context.Context, s holdfast.SessionID, task string) 
 	if err := b.setProgress(ctx, s, first, -1); err != nil {
 		return err
 	}
-	b.jobs.Go(func() { b.report("task", b.work(ctx, s, first)) })
+	b.jobs.Go(func() { b.report(ctx, "task", b.work(ctx, s, first)) })
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (b *bot) resumeTasks(ctx context.Context) error {
 			}
 			if p.Status == "running" {
 				b.log.Info("the demo's bot goes on with a task", "session", x.Session, "done", p.Done)
-				b.jobs.Go(func() { b.report("task", b.work(ctx, x.Session, p)) })
+				b.jobs.Go(func() { b.report(ctx, "task", b.work(ctx, x.Session, p)) })
 			}
 		}
 		if page.Next == "" {
