@@ -58,5 +58,26 @@ type Info struct {
 }
 
 // Serve is what a transport calls with each connection that it has accepted. The goroutine is the connection's own; when
-// Serve returns the transport closes what is left.
+// Serve returns the transport closes what is left, unless the connection was detached.
 type Serve func(ctx context.Context, c Conn)
+
+// Detacher is a Conn that Serve may leave to the transport, where waiting costs less: a goroutine that has done anything
+// before it waits keeps the stack that it needed for that, 4 KiB at the least, and one made for waiting has 2.
+type Detacher interface {
+	Conn
+
+	// Detach takes the place of Receive, and returns at once; Serve returns then, and what arrives goes to r. It is called
+	// at most once, by Serve.
+	Detach(r Receiver)
+}
+
+// Receiver is where the messages of a connection go that was detached. Its methods are called one at a time, after Serve has
+// returned, each on some goroutine of the transport's.
+type Receiver interface {
+	// Message is what Receive calls fn for; ctx is the one that Serve got.
+	Message(ctx context.Context, msg []byte) error
+
+	// Ended is called once, last of all, with what Receive would have returned. When it returns the transport closes what
+	// is left.
+	Ended(err error)
+}

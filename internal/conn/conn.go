@@ -125,23 +125,30 @@ type sub struct {
 	reader *tail.Reader
 }
 
-// Serve runs the connection until it ends. It is called by the transport, on the connection's own goroutine.
+// Serve runs the connection until it ends, or leaves it to the transport where that can wait for messages by itself. It is
+// called by the transport, on the connection's own goroutine.
 func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 	c := &Conn{id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), beat: cfg.Beat - cfg.Jitter(cfg.Beat/4)}
 	c.lane.add(c)
-	err := t.Receive(func(msg []byte) error {
-		c.handling.Store(true)
-		c.handle(ctx, msg)
-		c.lastIn.Store(int64(cfg.now().Sub(c.started)))
-		c.handling.Store(false)
-		return nil
-	})
-	c.finish(err)
+	if d, ok := t.(transport.Detacher); ok {
+		d.Detach(c)
+		return
+	}
+	c.Ended(t.Receive(func(msg []byte) error { return c.Message(ctx, msg) }))
 }
 
-// finish takes the connection out of everything. The transport closes the socket when Serve has returned, and lets a goodbye
-// that is on its way out first.
-func (c *Conn) finish(err error) {
+// Message implements [transport.Receiver].
+func (c *Conn) Message(ctx context.Context, msg []byte) error {
+	c.handling.Store(true)
+	c.handle(ctx, msg)
+	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
+	c.handling.Store(false)
+	return nil
+}
+
+// Ended implements [transport.Receiver]: it takes the connection out of everything. The transport closes the socket when it
+// has returned, and lets a goodbye that is on its way out first.
+func (c *Conn) Ended(err error) {
 	c.lane.remove(c)
 	for _, s := range c.subs {
 		s.leave()

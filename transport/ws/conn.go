@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,7 +18,7 @@ import (
 	"github.com/holdfast/holdfast/transport"
 )
 
-var _ transport.Conn = (*conn)(nil)
+var _ transport.Detacher = (*conn)(nil)
 
 // plainRead is the read buffer of a connection that is not a bare socket; it is held for as long as the connection lives.
 const plainRead = 512
@@ -26,15 +27,15 @@ const plainRead = 512
 type conn struct {
 	// Static after construction.
 	net   net.Conn
-	pools *pools
+	h     *Handler
 	about about
-	// linger is how long the closing handshake may take.
-	linger time.Duration
 
-	// Owned by the connection's own goroutine: Receive, then finish.
+	// Owned by the connection's own goroutine: Receive or attend, then finish.
 	r  reader
-	fn func(msg []byte) error
+	to transport.Receiver
 	in intake
+	// detached: serve has left the connection to attend.
+	detached bool
 
 	w writer
 
@@ -66,10 +67,10 @@ type intake struct {
 	plain *[plainRead]byte
 }
 
-func newConn(nc net.Conn, p *pools, opts *Options) *conn {
-	c := &conn{net: nc, pools: p, linger: opts.CloseTimeout}
-	c.r.limit, c.r.sink = opts.MaxMessage, c
-	c.w.conn, c.w.raw, c.w.pools = nc, rawConn(nc), p
+func newConn(nc net.Conn, h *Handler) *conn {
+	c := &conn{net: nc, h: h}
+	c.r.limit, c.r.sink = h.opts.MaxMessage, c
+	c.w.conn, c.w.raw, c.w.pools = nc, rawConn(nc), h.pools
 	return c
 }
 
@@ -90,20 +91,37 @@ func (c *conn) Write(p []byte, timeout time.Duration) error { return c.w.write(p
 
 // Receive implements transport.Conn.
 func (c *conn) Receive(fn func(msg []byte) error) error {
-	c.fn = fn
-	defer func() { c.fn = nil }()
-	for !c.r.closed {
+	c.to = receiveFunc(fn)
+	for {
 		p, err := c.read()
-		handled := c.take(p)
-		c.giveBack()
-		if handled != nil {
-			return handled
-		}
-		if err != nil && !c.r.closed {
-			return c.ended(err)
+		if on, err := c.handle(p, err); !on {
+			return err
 		}
 	}
-	return nil
+}
+
+// receiveFunc is the Receiver of a connection that is not detached.
+type receiveFunc func(msg []byte) error
+
+// Message implements transport.Receiver.
+func (fn receiveFunc) Message(_ context.Context, msg []byte) error { return fn(msg) }
+
+// Ended implements transport.Receiver.
+func (receiveFunc) Ended(error) {}
+
+// handle does what p asks, which read returned with err, and reports whether there is more to read, and if not why.
+func (c *conn) handle(p []byte, err error) (on bool, _ error) {
+	handled := c.take(p)
+	c.giveBack()
+	switch {
+	case handled != nil:
+		return false, handled
+	case c.r.closed:
+		return false, nil
+	case err != nil:
+		return false, c.ended(err)
+	}
+	return true, nil
 }
 
 // ended says why reading stopped.
@@ -156,10 +174,10 @@ func (c *conn) read() ([]byte, error) {
 // readReady is called while the poller says that there may be something to read. It leaves no buffer behind when there
 // is not, which is what makes an idle connection cheap.
 func (c *conn) readReady(fd uintptr) (done bool) {
-	b := c.pools.buffer()
+	b := c.h.pools.buffer()
 	n, again, err := readOnce(fd, b[:])
 	if again {
-		c.pools.putBuffer(b)
+		c.h.pools.putBuffer(b)
 		return false
 	}
 	c.in.buf, c.in.n, c.in.err = b, n, err
@@ -176,7 +194,7 @@ func (c *conn) readPlain() ([]byte, error) {
 
 func (c *conn) giveBack() {
 	if c.in.buf != nil {
-		c.pools.putBuffer(c.in.buf)
+		c.h.pools.putBuffer(c.in.buf)
 		c.in.buf = nil
 	}
 }
@@ -186,7 +204,7 @@ func (c *conn) message(msg []byte) error {
 	if c.ending.Load() {
 		return errClosed()
 	}
-	return c.fn(msg)
+	return c.to.Message(c.h.ctx, msg)
 }
 
 // ping implements sink.
@@ -207,7 +225,7 @@ func (c *conn) Close(code holdfast.CloseCode, reason string) { c.shut(closeFrame
 func (c *conn) shut(frame []byte) {
 	c.once.Do(func() {
 		c.ending.Store(true)
-		c.hangUp = time.AfterFunc(c.linger, c.cut)
+		c.hangUp = time.AfterFunc(c.h.opts.CloseTimeout, c.cut)
 		c.w.notes.leaveClose(frame)
 		if c.w.raw != nil {
 			c.w.nudge()
@@ -229,10 +247,10 @@ func (c *conn) Abort() {
 	_ = socket.Close()
 }
 
-// finish closes what serve left, when it has returned. It takes at most linger, by the timer that shut sets.
+// finish closes what serve left, when it has returned. It takes at most CloseTimeout, by the timer that shut sets.
 func (c *conn) finish() {
 	c.Close(holdfast.CloseInternal, "the server ended the connection and gave no reason")
-	if c.w.finish(time.Now().Add(c.linger)) && !c.r.closed {
+	if c.w.finish(time.Now().Add(c.h.opts.CloseTimeout)) && !c.r.closed {
 		c.awaitBye()
 	}
 	// TLS waits in Close, so the timer goes on until after it.

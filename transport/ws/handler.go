@@ -66,7 +66,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.running.Done()
 		return
 	}
-	// Shutdown and Wait wait for it; it ends when serve has returned and the closing handshake is over.
 	go h.run(c)
 }
 
@@ -93,18 +92,25 @@ func (h *Handler) add(c *conn) bool {
 }
 
 // run is the connection's goroutine. It ends when serve has returned and the closing handshake is over, and is waited
-// for by Shutdown and Wait.
+// for by Shutdown and Wait; if serve has detached the connection, attend does the rest in its place.
 func (h *Handler) run(c *conn) {
-	defer h.running.Done()
-	defer h.forget(c)
-	defer c.finish()
+	defer func() {
+		if c.detached {
+			go c.attend()
+			return
+		}
+		h.end(c)
+	}()
 	h.serve(h.ctx, c)
 }
 
-func (h *Handler) forget(c *conn) {
+// end closes and forgets a connection for which nothing runs any more but the goroutine that calls it.
+func (h *Handler) end(c *conn) {
+	c.finish()
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	delete(h.conns, c)
+	h.mu.Unlock()
+	h.running.Done()
 }
 
 // upgrade takes the connection from net/http and answers the request. It returns nil if that fails.
@@ -123,7 +129,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *conn {
 		return nil
 	}
 	_ = nc.SetWriteDeadline(time.Time{})
-	c := newConn(nc, h.pools, &h.opts)
+	c := newConn(nc, h)
 	c.in.early = buffered(rw.Reader)
 	c.about = about{remote: h.opts.Remote(r), userAgent: keep(r.UserAgent()), origin: keep(r.Header.Get("Origin")),
 		path: keep(r.URL.Path)}
