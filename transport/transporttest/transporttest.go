@@ -49,6 +49,8 @@ type Transport struct {
 	MaxMessage int
 	// Plain: TryWrite never takes anything, since the transport cannot write without waiting.
 	Plain bool
+	// Detach: connections are received from by Detach instead of Receive.
+	Detach bool
 }
 
 // Run runs the suite.
@@ -98,6 +100,10 @@ func dial(t *testing.T, tr Transport, fn func(c transport.Conn, msg []byte) erro
 	h.leave = sync.OnceFunc(func() { close(leave) })
 	h.Peer = tr.Dial(t, func(_ context.Context, c transport.Conn) {
 		conns <- c
+		if tr.Detach {
+			c.(transport.Detacher).Detach(&receiver{c, fn, h.received, leave})
+			return
+		}
 		h.received <- c.Receive(func(msg []byte) error { return fn(c, msg) })
 		<-leave
 	})
@@ -105,6 +111,23 @@ func dial(t *testing.T, tr Transport, fn func(c transport.Conn, msg []byte) erro
 	t.Cleanup(h.leave)
 	h.Conn = within(t, "the connection", conns)
 	return h
+}
+
+// receiver is the reading side of a connection that was detached.
+type receiver struct {
+	conn     transport.Conn
+	fn       func(c transport.Conn, msg []byte) error
+	received chan<- error
+	leave    <-chan struct{}
+}
+
+// Message implements transport.Receiver.
+func (r *receiver) Message(_ context.Context, msg []byte) error { return r.fn(r.conn, msg) }
+
+// Ended implements transport.Receiver.
+func (r *receiver) Ended(err error) {
+	r.received <- err
+	<-r.leave
 }
 
 func ignore(transport.Conn, []byte) error { return nil }

@@ -57,14 +57,16 @@ func (p *suitePeer) Close(code holdfast.CloseCode) error {
 func (p *suitePeer) Abort() { _ = p.nc.Close() }
 
 func TestConformance(t *testing.T) {
-	t.Run("TCP", func(t *testing.T) { conformance(t, false) })
-	t.Run("TLS", func(t *testing.T) { conformance(t, true) })
+	t.Run("TCP", func(t *testing.T) { conformance(t, false, false) })
+	t.Run("TLS", func(t *testing.T) { conformance(t, true, false) })
+	t.Run("DetachedTCP", func(t *testing.T) { conformance(t, false, true) })
+	t.Run("DetachedTLS", func(t *testing.T) { conformance(t, true, true) })
 }
 
-func conformance(t *testing.T, secure bool) {
+func conformance(t *testing.T, secure, detach bool) {
 	const limit = 100_000
 	transporttest.Run(t, transporttest.Transport{
-		Name: "websocket", MaxMessage: limit, Plain: secure,
+		Name: "websocket", MaxMessage: limit, Plain: secure, Detach: detach,
 		Dial: func(t testing.TB, serve transport.Serve) transporttest.Peer {
 			s := startServer(t, NewHandler(serve, Options{MaxMessage: limit}), secure)
 			c := dial(t, s)

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -26,41 +27,41 @@ const plainRead = 512
 // conn is one upgraded connection.
 type conn struct {
 	// Static after construction.
-	net   net.Conn
 	h     *Handler
 	about about
 
 	// Owned by the connection's own goroutine: Receive or attend, then finish.
-	r  reader
+	// r is at the message that is arriving; nil while there is none.
+	r  *reader
 	to transport.Receiver
 	in intake
-	// detached: serve has left the connection to attend.
-	detached bool
 
+	// w has the socket, too.
 	w writer
 
 	// How it ends, by whoever comes first.
 	// ending: the connection was closed or aborted; messages that still come are dropped.
 	ending atomic.Bool
-	once   sync.Once
+	// detached: serve has left the connection to attend. Owned by the connection's own goroutine.
+	detached bool
+	once     sync.Once
 	// hangUp ends a closing handshake that takes too long. Set inside once.
 	hangUp *time.Timer
 }
 
 // about is Info in the form in which many connections share it.
 type about struct {
-	remote                  netip.AddrPort
+	// remote is nil where it is the address that the socket says.
+	remote                  *netip.AddrPort
 	userAgent, origin, path unique.Handle[string]
 }
 
 // intake is where bytes come in.
 type intake struct {
-	// early is what came right behind the request, read by net/http already.
-	early []byte
-	// buf is a pooled buffer with n bytes that came in; it is there only until they are handled.
-	buf *[readSize]byte
-	n   int
-	err error
+	// early has what came right behind the request, read by net/http already; nil when that has been taken.
+	early *bufio.Reader
+	// buf is a pooled buffer; it is there only until what came in is handled.
+	buf *buffer
 	// ready is readReady, made once: the callback that waits without a buffer.
 	ready func(fd uintptr) bool
 	// plain is the buffer of a connection that is not a bare socket.
@@ -68,16 +69,31 @@ type intake struct {
 }
 
 func newConn(nc net.Conn, h *Handler) *conn {
-	c := &conn{net: nc, h: h}
-	c.r.limit, c.r.sink = h.opts.MaxMessage, c
+	c := &conn{h: h}
 	c.w.conn, c.w.raw, c.w.pools = nc, rawConn(nc), h.pools
 	return c
 }
 
 // Info implements transport.Conn.
 func (c *conn) Info() transport.Info {
-	return transport.Info{Transport: "websocket", Remote: c.about.remote, UserAgent: c.about.userAgent.Value(),
-		Origin: c.about.origin.Value(), Path: c.about.path.Value()}
+	info := transport.Info{Transport: "websocket", UserAgent: c.about.userAgent.Value(), Origin: c.about.origin.Value(),
+		Path: c.about.path.Value()}
+	if c.about.remote == nil {
+		info.Remote = peerOf(c.w.conn)
+	} else {
+		info.Remote = *c.about.remote
+	}
+	return info
+}
+
+// peerOf is the address of a socket's peer, if it has one.
+func peerOf(nc net.Conn) netip.AddrPort {
+	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	a := tcp.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // AppendMessage implements transport.Conn: one text frame.
@@ -116,13 +132,24 @@ func (c *conn) handle(p []byte, err error) (on bool, _ error) {
 	switch {
 	case handled != nil:
 		return false, handled
-	case c.r.closed:
+	case c.saidBye():
 		return false, nil
 	case err != nil:
 		return false, c.ended(err)
 	}
 	return true, nil
 }
+
+// reader returns that of the message that is arriving, or that may be.
+func (c *conn) reader() *reader {
+	if c.r == nil {
+		c.r = c.h.pools.reader(c.h.opts.MaxMessage, c)
+	}
+	return c.r
+}
+
+// saidBye reports whether the peer's closing frame has come.
+func (c *conn) saidBye() bool { return c.r != nil && c.r.closed }
 
 // ended says why reading stopped.
 func (c *conn) ended(err error) error {
@@ -138,7 +165,14 @@ func (c *conn) ended(err error) error {
 
 // take feeds what came in to the reader, and closes the connection if the peer broke the protocol.
 func (c *conn) take(p []byte) error {
-	err := c.r.feed(p)
+	if len(p) == 0 {
+		return nil
+	}
+	err := c.reader().feed(p)
+	if c.r.between() {
+		c.h.pools.putReader(c.r)
+		c.r = nil
+	}
 	// Not errors.As, which would allocate on the way of every message.
 	if v, ok := err.(*violation); ok {
 		c.Close(v.code, v.text)
@@ -151,7 +185,8 @@ func (c *conn) take(p []byte) error {
 func (c *conn) read() ([]byte, error) {
 	if early := c.in.early; early != nil {
 		c.in.early = nil
-		return early, nil
+		// What is buffered is there, so that Peek does not fail.
+		return early.Peek(early.Buffered())
 	}
 	if c.w.raw == nil {
 		return c.readPlain()
@@ -162,25 +197,27 @@ func (c *conn) read() ([]byte, error) {
 	if err := c.w.raw.Read(c.in.ready); err != nil {
 		return nil, err
 	}
-	if c.in.err != nil {
-		return nil, &os.SyscallError{Syscall: "read", Err: c.in.err}
+	b := c.in.buf
+	if b.err != nil {
+		return nil, &os.SyscallError{Syscall: "read", Err: b.err}
 	}
-	if c.in.n == 0 {
+	if b.n == 0 {
 		return nil, io.EOF
 	}
-	return c.in.buf[:c.in.n], nil
+	return b.p[:b.n], nil
 }
 
 // readReady is called while the poller says that there may be something to read. It leaves no buffer behind when there
 // is not, which is what makes an idle connection cheap.
 func (c *conn) readReady(fd uintptr) (done bool) {
 	b := c.h.pools.buffer()
-	n, again, err := readOnce(fd, b[:])
+	n, again, err := readOnce(fd, b.p[:])
 	if again {
 		c.h.pools.putBuffer(b)
 		return false
 	}
-	c.in.buf, c.in.n, c.in.err = b, n, err
+	b.n, b.err = n, err
+	c.in.buf = b
 	return true
 }
 
@@ -188,7 +225,7 @@ func (c *conn) readPlain() ([]byte, error) {
 	if c.in.plain == nil {
 		c.in.plain = new([plainRead]byte)
 	}
-	n, err := c.net.Read(c.in.plain[:])
+	n, err := c.w.conn.Read(c.in.plain[:])
 	return c.in.plain[:n], err
 }
 
@@ -230,17 +267,17 @@ func (c *conn) shut(frame []byte) {
 		if c.w.raw != nil {
 			c.w.nudge()
 		}
-		_ = c.net.SetReadDeadline(time.Unix(1, 0))
+		_ = c.w.conn.SetReadDeadline(time.Unix(1, 0))
 	})
 }
 
 // cut ends a closing handshake that took too long. What the kernel still holds is sent all the same.
-func (c *conn) cut() { _ = bare(c.net).Close() }
+func (c *conn) cut() { _ = bare(c.w.conn).Close() }
 
 // Abort implements transport.Conn. The peer gets a reset, and the kernel drops what was not sent.
 func (c *conn) Abort() {
 	c.ending.Store(true)
-	socket := bare(c.net)
+	socket := bare(c.w.conn)
 	if tcp, ok := socket.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
@@ -250,19 +287,19 @@ func (c *conn) Abort() {
 // finish closes what serve left, when it has returned. It takes at most CloseTimeout, by the timer that shut sets.
 func (c *conn) finish() {
 	c.Close(holdfast.CloseInternal, "the server ended the connection and gave no reason")
-	if c.w.finish(time.Now().Add(c.h.opts.CloseTimeout)) && !c.r.closed {
+	if c.w.finish(time.Now().Add(c.h.opts.CloseTimeout)) && !c.saidBye() {
 		c.awaitBye()
 	}
 	// TLS waits in Close, so the timer goes on until after it.
-	_ = c.net.Close()
+	_ = c.w.conn.Close()
 	c.hangUp.Stop()
 }
 
 // awaitBye reads until the peer's closing frame, the end of the stream, or cut. If this side closed the socket while
 // bytes lie unread in it, the kernel would send a reset, and the peer might never see why it was closed.
 func (c *conn) awaitBye() {
-	c.r.skip()
-	_ = c.net.SetReadDeadline(time.Time{})
+	c.reader().skip()
+	_ = c.w.conn.SetReadDeadline(time.Time{})
 	for !c.r.closed {
 		p, err := c.read()
 		if !c.r.lost {

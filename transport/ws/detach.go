@@ -24,6 +24,7 @@ func (c *conn) attend() {
 func (c *conn) attended(p []byte, err error) {
 	on, err := c.handle(p, err)
 	if on {
+		// It ends as this one does, and Shutdown and Wait wait for the last.
 		go c.attend()
 		return
 	}

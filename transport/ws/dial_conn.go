@@ -47,9 +47,7 @@ type ClientConn struct {
 type clientIntake struct {
 	// rest has come in and was not looked at; it lies in buf, or in a buffer of its own.
 	rest []byte
-	buf  *[readSize]byte
-	n    int
-	err  error
+	buf  *buffer
 	// wait is tryRead, made once. give is where it puts what it read.
 	wait func(fd uintptr) bool
 	give []byte
@@ -208,13 +206,13 @@ func (c *ClientConn) more() error {
 	err := c.raw.Read(c.in.wait)
 	switch {
 	case err != nil:
-	case c.in.err != nil:
-		err = &os.SyscallError{Syscall: "read", Err: c.in.err}
-	case c.in.n == 0:
+	case c.in.buf.err != nil:
+		err = &os.SyscallError{Syscall: "read", Err: c.in.buf.err}
+	case c.in.buf.n == 0:
 		err = io.ErrUnexpectedEOF
 	default:
-		c.received.Add(int64(c.in.n))
-		c.in.rest = c.in.buf[:c.in.n]
+		c.received.Add(int64(c.in.buf.n))
+		c.in.rest = c.in.buf.p[:c.in.buf.n]
 		return nil
 	}
 	return gone(err)
@@ -230,7 +228,7 @@ func (c *ClientConn) tryRead(fd uintptr) (done bool) {
 	if c.in.buf == nil {
 		c.in.buf = c.dialer.pools.buffer()
 	}
-	n, again, err := readOnce(fd, c.in.buf[:])
+	n, again, err := readOnce(fd, c.in.buf.p[:])
 	if again {
 		c.giveBack()
 		if !c.inText {
@@ -238,7 +236,7 @@ func (c *ClientConn) tryRead(fd uintptr) (done bool) {
 		}
 		return false
 	}
-	c.in.n, c.in.err = n, err
+	c.in.buf.n, c.in.buf.err = n, err
 	return true
 }
 

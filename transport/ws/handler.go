@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"bufio"
 	"context"
 	"net/http"
 	"strings"
@@ -66,6 +65,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.running.Done()
 		return
 	}
+	// Shutdown and Wait wait for it; it ends when serve has returned and what serve left is closed or passed on.
 	go h.run(c)
 }
 
@@ -91,11 +91,12 @@ func (h *Handler) add(c *conn) bool {
 	return true
 }
 
-// run is the connection's goroutine. It ends when serve has returned and the closing handshake is over, and is waited
-// for by Shutdown and Wait; if serve has detached the connection, attend does the rest in its place.
+// run is the connection's goroutine. It ends when serve has returned and the closing handshake is over; if serve has detached
+// the connection, attend does the rest in its place.
 func (h *Handler) run(c *conn) {
 	defer func() {
 		if c.detached {
+			// Shutdown and Wait wait for the last of them; see attend.
 			go c.attend()
 			return
 		}
@@ -130,27 +131,20 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *conn {
 	}
 	_ = nc.SetWriteDeadline(time.Time{})
 	c := newConn(nc, h)
-	c.in.early = buffered(rw.Reader)
-	c.about = about{remote: h.opts.Remote(r), userAgent: keep(r.UserAgent()), origin: keep(r.Header.Get("Origin")),
-		path: keep(r.URL.Path)}
+	if rw.Reader.Buffered() > 0 {
+		// A client may send without waiting for the answer.
+		c.in.early = rw.Reader
+	}
+	c.about = about{userAgent: keep(r.UserAgent()), origin: keep(r.Header.Get("Origin")), path: keep(r.URL.Path)}
+	if remote := h.opts.Remote(r); remote != peerOf(nc) {
+		c.about.remote = &remote
+	}
 	return c
 }
 
 // keep copies what is kept of a request: a header's string would hold the whole header in memory. Most are the same.
 func keep(s string) unique.Handle[string] {
 	return unique.Make(strings.ToValidUTF8(s[:min(len(s), maxAbout)], ""))
-}
-
-// buffered copies what net/http has read beyond the request, which a client may send without waiting for the answer.
-func buffered(r *bufio.Reader) []byte {
-	n := r.Buffered()
-	if n == 0 {
-		return nil
-	}
-	early := make([]byte, n)
-	// Exactly as many bytes are there, so that this neither fails nor reads on.
-	_, _ = r.Read(early)
-	return early
 }
 
 // Shutdown refuses further upgrades, ends the context that serve got, and waits until every serve has returned. When ctx

@@ -61,6 +61,56 @@ func TestShutdownAborts(t *testing.T) {
 	h.Wait()
 }
 
+// lingering is a receiver that takes its time to end.
+type lingering struct {
+	contexts chan<- context.Context
+	ended    chan error
+	leave    chan struct{}
+}
+
+func (l *lingering) Message(ctx context.Context, _ []byte) error {
+	l.contexts <- ctx
+	return nil
+}
+
+func (l *lingering) Ended(err error) {
+	l.ended <- err
+	<-l.leave
+}
+
+// TestShutdownWaitsForDetached: what serve has left to the handler ends with Shutdown like what it has not.
+func TestShutdownWaitsForDetached(t *testing.T) {
+	contexts := make(chan context.Context, 1)
+	l := &lingering{contexts, make(chan error, 1), make(chan struct{})}
+	h := NewHandler(func(ctx context.Context, c transport.Conn) {
+		context.AfterFunc(ctx, func() { c.Close(holdfast.CloseRestart, "soon") })
+		c.(*conn).Detach(l)
+	}, Options{})
+	c := dial(t, startServer(t, h, false))
+	c.send(text("a"))
+	within(t, "a message", contexts)
+	c.send(text("b"))
+	ctx := within(t, "another", contexts)
+	down := make(chan error, 1)
+	go func() { down <- h.Shutdown(context.Background()) }()
+	codeIs(t, within(t, "the end", l.ended), holdfast.CodeUnavailable)
+	if ctx.Err() == nil {
+		t.Error("the context of a message has not ended with Shutdown")
+	}
+	select {
+	case err := <-down:
+		t.Fatalf("Shutdown returned %v before the receiver was through", err)
+	default:
+	}
+	close(l.leave)
+	c.expect("close 1012 soon")
+	c.send(closing(1012, ""))
+	c.expect("eof")
+	if err := within(t, "Shutdown", down); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestServerTimeouts: those of the HTTP server are for requests, and end with the upgrade.
 func TestServerTimeouts(t *testing.T) {
 	serve, conns := hold(t, func(c transport.Conn, msg []byte) error { return writeAll(c, c.AppendMessage(nil, msg)) })

@@ -104,6 +104,11 @@ func (h *header) parse() (ws.Header, error) {
 	return parsed, err
 }
 
+// between reports whether the reader stands between two messages, with nothing to remember.
+func (r *reader) between() bool {
+	return r.head.have == 0 && !r.inside && !r.open && !r.closed && !r.discard && !r.lost
+}
+
 // feed reads p, which it may change. It returns a *violation if the peer broke the protocol, or what the sink
 // returned; from then on the reader skips what comes, and finds the peer's closing frame unless it is lost.
 func (r *reader) feed(p []byte) error {

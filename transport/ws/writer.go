@@ -33,10 +33,10 @@ type writer struct {
 	// Guarded by mu.
 	// mid: a message went out in part; nothing but its rest may follow.
 	mid bool
-	// rest is what is left of a control frame that went out in part, or not at all. It goes before anything else.
-	rest []byte
 	// closeTaken: the closing frame is in rest or is sent. closeSent: nothing follows.
 	closeTaken, closeSent bool
+	// rest is what is left of a control frame that went out in part, or not at all. It goes before anything else.
+	rest []byte
 	// err says why nothing can be written any more.
 	err error
 
@@ -51,21 +51,31 @@ type notes struct {
 	closing atomic.Bool
 
 	mu sync.Mutex
-	// Guarded by mu. pong answers the latest ping only, as RFC 6455 §5.5.3 allows: a flood of pings costs one frame.
-	pong, bye []byte
+	// Guarded by mu. frames is there while one waits.
+	frames *noted
+}
+
+// noted are the frames of the notes. pong answers the latest ping only, as RFC 6455 §5.5.3 allows: a flood of pings costs
+// one frame.
+type noted struct{ pong, bye []byte }
+
+// leave notes a frame.
+func (n *notes) leave(note func(*noted)) {
+	n.mu.Lock()
+	if n.frames == nil {
+		n.frames = &noted{}
+	}
+	note(n.frames)
+	n.mu.Unlock()
 }
 
 func (n *notes) leavePong(payload []byte) {
-	n.mu.Lock()
-	n.pong = appendFrame(n.pong[:0], ws.OpPong, payload)
-	n.mu.Unlock()
+	n.leave(func(f *noted) { f.pong = appendFrame(f.pong[:0], ws.OpPong, payload) })
 	n.fresh.Store(true)
 }
 
 func (n *notes) leaveClose(frame []byte) {
-	n.mu.Lock()
-	n.bye = frame
-	n.mu.Unlock()
+	n.leave(func(f *noted) { f.bye = frame })
 	n.closing.Store(true)
 	n.fresh.Store(true)
 }
@@ -74,11 +84,16 @@ func (n *notes) leaveClose(frame []byte) {
 func (n *notes) take() (frame []byte, isClose bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if frame, n.pong = n.pong, nil; frame != nil {
+	f := n.frames
+	switch {
+	case f == nil:
+		return nil, false
+	case f.pong != nil:
+		frame, f.pong = f.pong, nil
 		return frame, false
 	}
-	frame, n.bye = n.bye, nil
-	return frame, frame != nil
+	n.frames = nil
+	return f.bye, f.bye != nil
 }
 
 // errClosed is what a write meets after the connection was closed or aborted by this side or closed by the peer.

@@ -38,7 +38,7 @@ func narrow(t *testing.T, opts Options) (*client, *served, <-chan string) {
 	c := dial(t, start(t, serve, opts))
 	sc := within(t, "the connection", conns)
 	_ = c.nc.(*net.TCPConn).SetReadBuffer(readBuffer)
-	_ = sc.Conn.(*conn).net.(*net.TCPConn).SetWriteBuffer(writeBuffer)
+	_ = sc.Conn.(*conn).w.conn.(*net.TCPConn).SetWriteBuffer(writeBuffer)
 	t.Cleanup(func() { close(sc.leave) })
 	return c, sc, heard
 }
@@ -169,7 +169,7 @@ func TestInterleaving(t *testing.T) {
 	ready := make(chan *conn, 1)
 	h := NewHandler(func(_ context.Context, tc transport.Conn) {
 		c := tc.(*conn)
-		_ = c.net.(*net.TCPConn).SetWriteBuffer(writeBuffer)
+		_ = c.w.conn.(*net.TCPConn).SetWriteBuffer(writeBuffer)
 		ready <- c
 		_ = c.Receive(func([]byte) error { return nil })
 	}, Options{})
