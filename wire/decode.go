@@ -3,6 +3,7 @@ package wire
 import (
 	stdjson "encoding/json"
 	"errors"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -116,15 +117,28 @@ type endMembers struct {
 	Park    bool           `json:"park"`
 }
 
+// spare holds members that are not in use, empty. They are large; thousands of connections that do nothing but ping would
+// fill the memory with them.
+var spare = sync.Pool{New: func() any { return new(members) }}
+
+// decode reads a frame's members, which the caller frees when it has picked its own.
 func decode(msg []byte) (*members, error) {
-	var m members
-	if err := json.Unmarshal(msg, &m); err != nil {
+	m := spare.Get().(*members)
+	err := json.Unmarshal(msg, m)
+	if err == nil && m.T != "" {
+		return m, nil
+	}
+	m.free()
+	if err != nil {
 		return nil, invalid(err)
 	}
-	if m.T == "" {
-		return nil, holdfast.Errorf(holdfast.CodeInvalid, "a frame needs a member t that names its type")
-	}
-	return &m, nil
+	return nil, holdfast.Errorf(holdfast.CodeInvalid, "a frame needs a member t that names its type")
+}
+
+// free lets go of everything that was decoded; what was picked stays as it is.
+func (m *members) free() {
+	*m = members{}
+	spare.Put(m)
 }
 
 // invalid turns the JSON library's error into ours: where and what, without the value, which may be a token.
@@ -149,6 +163,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer m.free()
 	switch m.T {
 	case TypeHello:
 		return m.hello()
@@ -235,6 +250,7 @@ func DecodeServer(msg []byte) (ServerFrame, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer m.free()
 	switch m.T {
 	case TypeEntry, TypeRun:
 		return &EntryFrame{m.Session, m.Epoch, m.entry()}, nil
@@ -331,6 +347,7 @@ func (m *members) page() (*PageAnswer, error) {
 			return nil, err
 		}
 		p.Items = append(p.Items, item.entry())
+		item.free()
 	}
 	return p, nil
 }

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -22,7 +23,7 @@ const (
 
 // appendFrame appends a whole frame as a server sends it: never masked (RFC 6455 §5.1).
 func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
-	dst = append(dst, finBit|byte(op))
+	dst = append(slices.Grow(dst, maxHeader+len(payload)), finBit|byte(op))
 	switch n := len(payload); {
 	case n < 126:
 		dst = append(dst, byte(n))
