@@ -61,7 +61,8 @@ type Conn struct {
 
 	// Owned by the reading side.
 	gen holdfast.Generation
-	// subs has few elements, mostly one to three; a map would cost more than they do.
+	// subs has few elements, mostly one to three; a map would cost more than they do. It is changed under mu, for those
+	// who want to know what is read.
 	subs []*sub
 	// limit is made with the first frame after hello: many connections only listen.
 	limit  *rate.Limiter
@@ -82,9 +83,8 @@ type Conn struct {
 	warned atomic.Pointer[holdfast.Grant]
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	out   output
-	names []holdfast.SessionID
+	mu  sync.Mutex
+	out output
 }
 
 // output is what waits to be written, and who is at it.
@@ -223,7 +223,10 @@ func (c *Conn) logEnd(end *ending, err error) {
 // Describe implements [hub.Conn].
 func (c *Conn) Describe() hub.ConnInfo {
 	c.mu.Lock()
-	names := c.names
+	names := make([]holdfast.SessionID, len(c.subs))
+	for i, s := range c.subs {
+		names[i] = s.session
+	}
 	c.mu.Unlock()
 	info := c.t.Info()
 	d := hub.ConnInfo{

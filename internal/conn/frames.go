@@ -233,10 +233,9 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
-	c.subs = append(c.subs, s)
-	c.listSessions()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.subs = append(c.subs, s)
 	if c.out.owner == closed {
 		return
 	}
@@ -260,24 +259,14 @@ func (c *Conn) unsubscribe(id holdfast.SessionID) {
 		return
 	}
 	c.subs[i].leave()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.subs = slices.Delete(c.subs, i, i+1)
-	c.listSessions()
 }
 
 // find returns where the reading of a session is in subs, or -1.
 func (c *Conn) find(id holdfast.SessionID) int {
 	return slices.IndexFunc(c.subs, func(s *sub) bool { return s.session == id })
-}
-
-// listSessions makes the list that others see; a new one, since they may be looking at the old.
-func (c *Conn) listSessions() {
-	names := make([]holdfast.SessionID, 0, len(c.subs))
-	for _, s := range c.subs {
-		names = append(names, s.session)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.names = names
 }
 
 func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) {

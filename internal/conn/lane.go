@@ -233,7 +233,7 @@ func (c *Conn) checkToken(now time.Time) {
 
 // push queues a frame that nobody asked for; unlike answer it never waits.
 func (c *Conn) push(f wire.ServerFrame) {
-	frame := wire.Append(nil, f)
+	frame := wire.Append(make([]byte, 0, 32), f) // a ping fits in
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.owner == closed || c.out.end != nil {

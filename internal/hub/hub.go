@@ -92,14 +92,13 @@ func (h *Hub) Join(s holdfast.SessionID, lane int, r Reader) *Membership {
 	defer sh.mu.Unlock()
 	t := sh.topics[s]
 	if t == nil {
-		t = &Topic{tail: tail.New(s), hub: h, lanes: make([]readers, len(h.lanes))}
+		t = &Topic{tail: tail.New(s), hub: h}
 		sh.topics[s] = t
 	}
-	m := &Membership{topic: t, lane: lane, reader: r}
+	m := &Membership{topic: t, lane: int32(lane), reader: r}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lanes[lane].add(m)
-	t.count++
+	t.addLocked(m)
 	return m
 }
 
@@ -143,7 +142,7 @@ func (h *Hub) Topics() (sessions, readings int) {
 		sessions += len(sh.topics)
 		for _, t := range sh.topics {
 			t.mu.Lock()
-			readings += t.count
+			readings += int(t.count)
 			t.mu.Unlock()
 		}
 		sh.mu.Unlock()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,18 +15,20 @@ type Topic struct {
 	hub  *Hub
 
 	// Guarded by mu.
-	mu    sync.Mutex
+	mu sync.Mutex
+	// lanes has those that have readers, few of many: most sessions have a reader or two.
 	lanes []readers
-	count int
+	count int32
 	// changed is set by publishing, and cleared by the sweep: a topic on which it stays false is quiet.
 	changed bool
-	// since is when the sweep first found it without readers; zero while it has some.
-	since time.Time
+	// since is when the sweep first found it without readers, in Unix nanoseconds; zero while it has some.
+	since int64
 }
 
 // readers are those of one lane.
 type readers struct {
 	list []*Membership
+	lane int32
 	// pending: the lane has been told, and has not woken them yet.
 	pending bool
 }
@@ -34,16 +37,32 @@ type readers struct {
 type Membership struct {
 	// Static.
 	topic  *Topic
-	lane   int
 	reader Reader
+	lane   int32
 
 	// at is the place in the lane's list. Guarded by topic.mu.
-	at int
+	at int32
 }
 
-func (r *readers) add(m *Membership) {
-	m.at = len(r.list)
+// onLocked returns the readers of a lane, nil if it has none.
+func (t *Topic) onLocked(lane int32) *readers {
+	for i := range t.lanes {
+		if t.lanes[i].lane == lane {
+			return &t.lanes[i]
+		}
+	}
+	return nil
+}
+
+func (t *Topic) addLocked(m *Membership) {
+	r := t.onLocked(m.lane)
+	if r == nil {
+		t.lanes = append(t.lanes, readers{lane: m.lane})
+		r = &t.lanes[len(t.lanes)-1]
+	}
+	m.at = int32(len(r.list))
 	r.list = append(r.list, m)
+	t.count++
 }
 
 // Tail returns the tail of the session that is read.
@@ -54,15 +73,16 @@ func (m *Membership) Leave() {
 	t := m.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := &t.lanes[m.lane]
+	r := t.onLocked(m.lane)
 	last := r.list[len(r.list)-1]
 	r.list[m.at], last.at = last, m.at
 	r.list[len(r.list)-1] = nil
 	r.list = r.list[:len(r.list)-1]
-	if len(r.list) == 0 {
-		r.list = nil
-	}
 	t.count--
+	if len(r.list) == 0 {
+		// A lane that was told and has not woken them yet will find none.
+		t.lanes = slices.DeleteFunc(t.lanes, func(r readers) bool { return r.lane == m.lane })
+	}
 }
 
 func (t *Topic) wakeLanes() {
@@ -70,22 +90,22 @@ func (t *Topic) wakeLanes() {
 	defer t.mu.Unlock()
 	t.changed = true
 	for i := range t.lanes {
-		r := &t.lanes[i]
-		if len(r.list) > 0 && !r.pending {
+		if r := &t.lanes[i]; !r.pending {
 			r.pending = true
-			t.hub.lanes[i].Changed(t)
+			t.hub.lanes[r.lane].Changed(t)
 		}
 	}
 }
 
 // Wake wakes the topic's readers on a lane. buf is for the lane to keep between calls; Wake returns it, grown perhaps.
 func (t *Topic) Wake(lane int, buf []Reader) []Reader {
-	t.mu.Lock()
-	r := &t.lanes[lane]
-	r.pending = false
 	buf = buf[:0]
-	for _, m := range r.list {
-		buf = append(buf, m.reader)
+	t.mu.Lock()
+	if r := t.onLocked(int32(lane)); r != nil {
+		r.pending = false
+		for _, m := range r.list {
+			buf = append(buf, m.reader)
+		}
 	}
 	t.mu.Unlock()
 	for i, reader := range buf {
@@ -125,10 +145,10 @@ func (t *Topic) age(now time.Time) age {
 	t.changed = false
 	switch {
 	case t.count > 0:
-		t.since = time.Time{}
-	case t.since.IsZero():
-		t.since = now
-	case now.Sub(t.since) >= Linger:
+		t.since = 0
+	case t.since == 0:
+		t.since = now.UnixNano()
+	case now.Sub(time.Unix(0, t.since)) >= Linger:
 		return abandoned
 	}
 	if changed {

@@ -3,6 +3,7 @@ package tail
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/holdfast/holdfast"
@@ -14,16 +15,16 @@ import (
 // owns it.
 type Reader struct {
 	tail *Tail
-	// last is how many entries a snapshot goes back.
-	last int
 
 	// cursor is how far the reader has come; nil before it was answered without one. Shared and never changed in place.
 	cursor *holdfast.Cursor
 	// place is valid while live.
 	place place
-	phase phase
 	// skip is set while the tail may still publish what the reader has read from the store.
 	skip *holdfast.Cursor
+	// last is how many entries a snapshot goes back.
+	last  int32
+	phase phase
 	// caughtUp: the live frame has been sent since the last answer.
 	caughtUp bool
 	// ahead holds what a snapshot sends besides the entries from its beginning on.
@@ -45,7 +46,7 @@ const (
 // NewReader returns a reader that begins after the cursor, or, where that is nil or cannot be continued, at the last
 // entries.
 func NewReader(t *Tail, cursor *holdfast.Cursor, last int) *Reader {
-	return &Reader{tail: t, cursor: cursor, last: last}
+	return &Reader{tail: t, cursor: cursor, last: int32(min(last, math.MaxInt32))}
 }
 
 // Tail returns the session's tail.
@@ -125,11 +126,11 @@ func (r *Reader) answerFromTail() bool {
 	if r.cursor == nil {
 		return false
 	}
-	at, ok := r.tail.attach(r.cursor)
+	at, cursor, ok := r.tail.attach(r.cursor)
 	if !ok {
 		return false
 	}
-	r.place, r.phase, r.caughtUp, r.skip = at, live, false, nil
+	r.place, r.cursor, r.phase, r.caughtUp, r.skip = at, cursor, live, false, nil
 	r.ahead = [][]byte{wire.Append(nil, &wire.SubAnswer{
 		Session: r.tail.session, Outcome: holdfast.Continuous, Epoch: r.cursor.Epoch,
 		From: r.cursor.Offset + 1, Head: r.tail.headOffset(), More: r.cursor.Offset > 0,
@@ -333,8 +334,8 @@ func (r *Reader) join() {
 	if r.phase != reading {
 		return
 	}
-	if at, ok := r.tail.attach(r.cursor); ok {
-		r.place, r.phase, r.skip = at, live, nil
+	if at, cursor, ok := r.tail.attach(r.cursor); ok {
+		r.place, r.cursor, r.phase, r.skip = at, cursor, live, nil
 		return
 	}
 	if at, ok := r.tail.attachAhead(r.cursor); ok {

@@ -52,13 +52,15 @@ type Tail struct {
 	// base is where a reader is before the first item, head after the last. They are shared with readers and never changed
 	// in place.
 	base, head *holdfast.Cursor
-	// loading: Warm reads the store, and late holds the changes that come meanwhile.
-	loading bool
-	late    []driver.Change
+	// loading is there while Warm reads the store.
+	loading *loading
 
 	// warming is held by whoever warms the tail, and taken before mu.
 	warming sync.Mutex
 }
+
+// loading holds the changes that come while the store is read.
+type loading struct{ late []driver.Change }
 
 // New returns a tail of a session, cold.
 func New(s holdfast.SessionID) *Tail { return &Tail{session: s} }
@@ -103,11 +105,11 @@ func (t *Tail) publish(ch *driver.Change) {
 
 // keep notes a change that comes while the tail is being warmed. When it is too many, what is loaded will not be used.
 func (t *Tail) keep(ch *driver.Change) {
-	if !t.loading {
+	if t.loading == nil {
 		return
 	}
-	if t.late = append(t.late, *ch); len(t.late) > maxItems {
-		t.loading, t.late = false, nil
+	if t.loading.late = append(t.loading.late, *ch); len(t.loading.late) > maxItems {
+		t.loading = nil
 	}
 }
 
@@ -269,7 +271,9 @@ func (t *Tail) Warm(load func() (driver.Info, error)) error {
 	defer t.warming.Unlock()
 	t.mu.Lock()
 	warm := t.warm
-	t.loading = !warm
+	if !warm {
+		t.loading = &loading{}
+	}
 	t.mu.Unlock()
 	if warm {
 		return nil
@@ -277,17 +281,17 @@ func (t *Tail) Warm(load func() (driver.Info, error)) error {
 	info, err := load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	whole, late := t.loading, t.late
-	t.loading, t.late = false, nil
-	if err != nil || !whole {
+	loaded := t.loading
+	t.loading = nil
+	if err != nil || loaded == nil {
 		return err
 	}
 	at := info.Cursor()
 	t.warm, t.base, t.head = true, &at, &at
 	t.recent = recent{}
 	t.life++
-	for i := range late {
-		t.publish(&late[i])
+	for i := range loaded.late {
+		t.publish(&loaded.late[i])
 	}
 	return nil
 }
@@ -297,19 +301,20 @@ type place struct{ life, seq uint64 }
 
 // attach finds the place of a reader at c, if the tail remembers everything after c and c is truly of this log: the
 // cursor that the tail has at that place must be the same in offset, tags and open runs. Where it is not the same, the
-// store must decide, which knows more.
-func (t *Tail) attach(c *holdfast.Cursor) (place, bool) {
+// store must decide, which knows more. That cursor is returned too, for the reader to share.
+func (t *Tail) attach(c *holdfast.Cursor) (place, *holdfast.Cursor, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.warm || c.Epoch != t.base.Epoch || !c.Covers(t.base) {
-		return place{}, false
+		return place{}, nil, false
 	}
 	items := t.recent.items
 	i := sort.Search(len(items), func(i int) bool { return !items[i].containedIn(c) })
-	if !sameCursor(c, t.cursorAt(i)) {
-		return place{}, false
+	at := t.cursorAt(i)
+	if !sameCursor(c, at) {
+		return place{}, nil, false
 	}
-	return place{t.life, t.recent.first + uint64(i)}, true
+	return place{t.life, t.recent.first + uint64(i)}, at, true
 }
 
 func sameCursor(a, b *holdfast.Cursor) bool {

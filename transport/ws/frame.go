@@ -23,15 +23,15 @@ const (
 
 // appendFrame appends a whole frame as a server sends it: never masked (RFC 6455 §5.1).
 func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
-	dst = append(slices.Grow(dst, maxHeader+len(payload)), finBit|byte(op))
+	// Room for all of it at once: dst is nil where a ping is all that waits for a connection.
 	switch n := len(payload); {
 	case n < 126:
-		dst = append(dst, byte(n))
+		dst = append(slices.Grow(dst, 2+n), finBit|byte(op), byte(n))
 	case n <= 0xffff:
-		dst = append(dst, 126)
+		dst = append(slices.Grow(dst, 4+n), finBit|byte(op), 126)
 		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
 	default:
-		dst = append(dst, 127)
+		dst = append(slices.Grow(dst, 10+n), finBit|byte(op), 127)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
 	}
 	return append(dst, payload...)
