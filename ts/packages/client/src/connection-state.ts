@@ -48,6 +48,8 @@ export type State = { readonly memory: Memory } & (
   | ({ readonly name: "live" } & Linked)
   | ({ readonly name: "doubt"; readonly until: number } & Linked)
   | { readonly name: "waiting"; readonly until: number; readonly failedAt: number; readonly reason: string }
+  /** Hidden for long: it let go on purpose and comes back when shown. */
+  | { readonly name: "asleep" }
   | { readonly name: "ended"; readonly reason: string; readonly code: number }
 );
 
@@ -139,7 +141,7 @@ export const INITIAL: State = {
 
 /** When the timer event is due; undefined in a state that may last. */
 export function deadline(state: State): number | undefined {
-  if (state.name === "idle" || state.name === "ended") return undefined;
+  if (state.name === "idle" || state.name === "asleep" || state.name === "ended") return undefined;
   if (state.name === "live") return Math.min(silent(state), state.sent + state.beat);
   return state.until;
 }
@@ -450,6 +452,22 @@ const TABLE: Table = {
     sent: stay,
     closed: stay,
     timer: (s, _, { now }) => start(s.memory, now),
+  },
+  asleep: {
+    connect: (s, _, { now }) => start(s.memory, now),
+    disconnect: idle,
+    retry: (s, _, { now }) => start(awake(s.memory, now), now),
+    wake: (s, _, { now }) => start(awake(s.memory, now), now),
+    suspect: stay,
+    authorized: stay,
+    unauthorized: stay,
+    opened: stay,
+    welcomed: stay,
+    heard: stay,
+    pong: stay,
+    sent: stay,
+    closed: stay,
+    timer: stay,
   },
   ended: {
     connect: (s, _, at) => anew(s, at),

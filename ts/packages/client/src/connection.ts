@@ -1,51 +1,10 @@
 import { CLOSE_SUPERSEDED, deadline, type Effect, type Event, INITIAL, type State, step } from "./connection-state.ts";
-import type { Cancel, Env, Pipe } from "./env/env.ts";
+import type { Cancel, Env, PageSignal, Pipe } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
+import type { ConnectionOwner, ConnectionStats, Link, LinkParts } from "./link.ts";
 import type { Token } from "./token.ts";
-import {
-  type AckFrame,
-  type ClientFrame,
-  decode,
-  type ErrFrame,
-  encode,
-  type PageFrame,
-  type ServerFrame,
-  type SessionFrame,
-  type SignalFrame,
-  type SubItem,
-  VERSION,
-  type WelcomeFrame,
-} from "./wire.ts";
-
-/** The frames that are not about the connection itself. */
-export type OwnedFrame = SessionFrame | PageFrame | AckFrame | ErrFrame | SignalFrame;
-
-/** What the connection asks of and tells its owner. */
-export interface ConnectionOwner {
-  /** What hello is to subscribe to. Called once the socket is open, and followed by welcomed or cut. */
-  attach(): readonly SubItem[];
-  welcomed(frame: WelcomeFrame): void;
-  frame(frame: OwnedFrame): void;
-  /** The socket, on which attach had been called, is gone. */
-  cut(): void;
-  changed(): void;
-}
-
-/** Figures for people who want to see what is going on. */
-export interface ConnectionStats {
-  /** The server's name of the connection, "" while there is none, and the user whose token it took. */
-  readonly connection: string;
-  readonly user: string;
-  /** Dials so far, and how many of them were welcomed. */
-  readonly dials: number;
-  readonly welcomes: number;
-  /** UTF-16 units of text received and sent. */
-  readonly received: number;
-  readonly sent: number;
-  /** The smoothed round trip in ms; 0 while unknown. */
-  readonly rtt: number;
-}
+import { type ClientFrame, decode, encode, type ServerFrame, VERSION, type WelcomeFrame } from "./wire.ts";
 
 /** Wake signals come in bunches: resume, visible, pageshow and focus within milliseconds are one. */
 const ONE_WAKE = 50;
@@ -54,8 +13,9 @@ const TICK = 1_000;
 const JUMP = 3_000;
 
 /** Runs the machine of connection-state.ts: turns its effects into deeds and what happens into events. */
-export class Connection {
+export class Connection implements Link {
   readonly #env: Env;
+  readonly #open: Env["open"];
   readonly #url: string;
   readonly #token: Token;
   readonly #identity: Identity;
@@ -87,8 +47,9 @@ export class Connection {
 
   #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
 
-  constructor(env: Env, url: string, token: Token, identity: Identity, owner: ConnectionOwner) {
+  constructor({ env, open, url, token, identity, owner }: LinkParts) {
     this.#env = env;
+    this.#open = open;
     this.#url = url;
     this.#token = token;
     this.#identity = identity;
@@ -117,6 +78,18 @@ export class Connection {
 
   disconnect(): void {
     this.dispatch({ type: "disconnect" });
+  }
+
+  retry(): void {
+    this.dispatch({ type: "retry" });
+  }
+
+  suspect(): void {
+    this.dispatch({ type: "suspect" });
+  }
+
+  close(): void {
+    this.disconnect();
   }
 
   /** Sends a frame, if the connection is open; what must not get lost is sent again after the next welcome. */
@@ -190,7 +163,7 @@ export class Connection {
     let mine: Pipe | undefined;
     const current = () => mine === this.#pipe;
     try {
-      mine = this.#env.open(url, {
+      mine = this.#open(url, {
         opened: () => current() && this.dispatch({ type: "opened" }),
         message: (text) => current() && this.#message(text),
         closed: (code, reason) => current() && this.dispatch({ type: "closed", code, reason }),
@@ -309,9 +282,7 @@ export class Connection {
 
   #listen(): void {
     if (this.#stopSignals) return;
-    this.#stopSignals = this.#env.signals((signal) =>
-      signal === "wake" ? this.#wake() : this.dispatch({ type: signal }),
-    );
+    this.#stopSignals = this.#env.signals((signal) => this.#signal(signal));
     this.#tick(this.#env.now());
   }
 
@@ -319,6 +290,12 @@ export class Connection {
     this.#stopSignals?.();
     this.#cancelTick?.();
     this.#stopSignals = this.#cancelTick = undefined;
+  }
+
+  #signal(signal: PageSignal): void {
+    if (signal === "offline") return this.dispatch({ type: "suspect" });
+    const comes = signal !== "hidden" && signal !== "frozen" && signal !== "stored" && signal !== "leaving";
+    if (comes) this.#wake();
   }
 
   #wake(): void {

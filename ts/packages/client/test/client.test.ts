@@ -153,12 +153,12 @@ describe("a dead connection", () => {
     client.onStatus(({ state }) => seen.push(state));
     await env.advance(6_000);
     for (let i = 0; i < 50; i++) {
-      env.signal("wake");
+      env.signal("visible");
       await env.advance(100);
     }
     expect([env.pipes.length, seen.length]).toEqual([1, 0]);
     env.pipe.onSend = () => {};
-    env.signal("wake");
+    env.signal("visible");
     await env.advance(1_000);
     expect(env.pipes).toHaveLength(2);
     expect(client.status.state).toBe("live");
@@ -168,7 +168,7 @@ describe("a dead connection", () => {
     await connected();
     const pings = () => server.of("ping").length;
     await env.advance(1_000);
-    for (const _ of ["resume", "visible", "pageshow", "focus"]) env.signal("wake");
+    for (const signal of ["resumed", "visible", "shown", "focus"] as const) env.signal(signal);
     await env.settle();
     expect(pings()).toBe(1);
   });
@@ -201,7 +201,7 @@ describe("a dead connection", () => {
     await env.advance(6_000);
     const old = env.pipe;
     old.onSend = () => {};
-    env.signal("wake");
+    env.signal("visible");
     await env.advance(1_000);
     server.log("chat").append("message", "new");
     old.events.message(JSON.stringify({ t: "bye", code: 4504 }));
@@ -571,7 +571,7 @@ describe("a day on the road", () => {
       const dice = env.random();
       if (dice < 0.1) env.pipes.at(-1)?.living && env.pipe.end();
       else if (dice < 0.15) for (const pipe of env.pipes) pipe.onSend = () => {};
-      else if (dice < 0.2) env.signal("wake");
+      else if (dice < 0.2) env.signal("visible");
       else if (dice < 0.25) env.sleep(40_000);
       else if (dice < 0.4) chat.send({ typed: ++typed });
       else if (dice < 0.5) log.openRun();
