@@ -89,6 +89,10 @@ func New(p Policy, place string, records []Record) *Table {
 			due: r.Due, unwell: r.Unwell, stored: true, index: -1}
 		t.lanes[r.Session] = l
 		heap.Push(&t.waiting, l)
+		if r.Unwell {
+			// Whether the receiver is back since then is found out at once, and not by each session's schedule.
+			t.outage.on, t.outage.wait = true, firstProbe
+		}
 	}
 	return t
 }

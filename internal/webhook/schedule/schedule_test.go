@@ -269,6 +269,25 @@ func TestAnOutageEndsForAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestAfterARestartItIsAskedAtOnce(t *testing.T) {
+	b := newBench(t, policy())
+	due := start.Add(time.Hour)
+	b.Table = New(policy(), cursor(3), []Record{{Session: "a", Seen: cursor(1), Fails: 4, Attempts: 2, Due: due, Unwell: true},
+		{Session: "b", After: cursor(1), Seen: cursor(2), Fails: 4, Attempts: 2, Due: due, Unwell: true},
+		{Session: "c", After: cursor(2), Seen: cursor(3), Fails: 1, Attempts: 1, Due: due}})
+	task, ok := b.Next(b.now)
+	if !ok || task.Failed != 4 {
+		t.Fatalf("%+v, %v", task, ok)
+	}
+	b.idle()
+	b.done(task.Session, Delivered, 3)
+	b.now = b.now.Add(wakeSpread)
+	if _, ok := b.Next(b.now); !ok {
+		t.Error("the other one waits on")
+	}
+	b.idle()
+}
+
 func TestOneBadSessionIsNoOutage(t *testing.T) {
 	b := newBench(t, Policy{Waits: slices.Repeat([]time.Duration{time.Second}, 20), MaxAge: time.Hour, Slots: 4, Lanes: 10})
 	b.feed("a")
