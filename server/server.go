@@ -150,7 +150,8 @@ func (s *Server) changed(ch driver.Change) {
 	s.runs.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
-		if e := ch.Items[i].Entry; e != nil && e.From.User != "" {
+		it := &ch.Items[i]
+		if it.End != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}

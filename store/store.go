@@ -171,6 +171,14 @@ func (s *Store) Feed(ctx context.Context, after string, limit int) ([]driver.Fee
 	return s.driver.Feed(ctx, after, limit)
 }
 
+// FeedOf implements [driver.Driver].
+func (s *Store) FeedOf(ctx context.Context, id holdfast.SessionID, after string, limit int) ([]driver.FeedItem, error) {
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	return s.driver.FeedOf(ctx, id, after, limit)
+}
+
 // TrimFeed implements [driver.Driver].
 func (s *Store) TrimFeed(ctx context.Context, before time.Time) error {
 	return s.driver.TrimFeed(ctx, before)
@@ -190,6 +198,11 @@ func (s *Store) SetConsumer(ctx context.Context, name, value string) error {
 		return err
 	}
 	return s.driver.SetConsumer(ctx, name, value)
+}
+
+// Consumers implements [driver.Driver].
+func (s *Store) Consumers(ctx context.Context, prefix, after string, limit int) ([]driver.ConsumerValue, error) {
+	return s.driver.Consumers(ctx, prefix, after, limit)
 }
 
 // Watch implements [driver.Driver].

@@ -22,6 +22,8 @@ type feedItem struct {
 	Session holdfast.SessionID `json:"session"`
 	Epoch   holdfast.Epoch     `json:"epoch"`
 	Entry   entryObject        `json:"entry"`
+	// Ended is there if the item is the end of a run; the entry then is the run without its body.
+	Ended int64 `json:"ended,omitzero"`
 }
 
 type feedAnswer struct {
@@ -30,7 +32,44 @@ type feedAnswer struct {
 }
 
 func feedItemOf(i *driver.FeedItem) feedItem {
-	return feedItem{i.Cursor, i.Session, i.Epoch, entryOf(i.Epoch, &i.Entry)}
+	out := feedItem{Cursor: i.Cursor, Session: i.Session, Epoch: i.Epoch, Entry: entryOf(i.Epoch, &i.Entry)}
+	if i.End() {
+		out.Ended = i.Ended.UnixMilli()
+		out.Entry.Run.Body = nil
+	}
+	return out
+}
+
+// FeedItem renders an item as the feed's readers get it.
+func FeedItem(i *driver.FeedItem) ([]byte, error) { return json.Marshal(feedItemOf(i)) }
+
+// feedKinds says which items a reader wants.
+type feedKinds struct{ messages, ends bool }
+
+// kinds reads the parameter kinds. Left out, it means the messages alone, so that a reader who knows of nothing else gets
+// nothing else.
+func (q *query) kinds() (k feedKinds) {
+	if !q.has("kinds") {
+		return feedKinds{messages: true}
+	}
+	for kind := range strings.SplitSeq(q.str("kinds"), ",") {
+		switch kind {
+		case "message":
+			k.messages = true
+		case "end":
+			k.ends = true
+		default:
+			q.fail("the query parameter kinds holds %q; message and end are known", clip(kind))
+		}
+	}
+	return k
+}
+
+func (k feedKinds) want(i *driver.FeedItem) bool {
+	if i.End() {
+		return k.ends
+	}
+	return k.messages
 }
 
 // feedReader is one reader of the feed, on its request's goroutine.
@@ -39,11 +78,12 @@ type feedReader struct {
 	c     *call
 	after string
 	limit int
+	kinds feedKinds
 }
 
 func (a *api) getFeed(c *call) error {
-	q := readQuery(c, "after", "limit", "wait", "consumer")
-	wait, limit := q.seconds("wait", a.Limits.Wait), q.limit(a.Limits.Page)
+	q := readQuery(c, "after", "limit", "wait", "consumer", "kinds")
+	wait, limit, kinds := q.seconds("wait", a.Limits.Wait), q.limit(a.Limits.Page), q.kinds()
 	stream := wantsLines(c.r)
 	if stream && q.has("wait") {
 		q.fail("the query parameter wait is for answers in JSON; a stream of lines waits by itself")
@@ -51,7 +91,7 @@ func (a *api) getFeed(c *call) error {
 	if q.err != nil {
 		return q.err
 	}
-	f := &feedReader{a: a, c: c, after: q.str("after"), limit: limit}
+	f := &feedReader{a: a, c: c, after: q.str("after"), limit: limit, kinds: kinds}
 	if q.has("consumer") {
 		stored, err := a.consumer(c, q.str("consumer"))
 		if err != nil {
@@ -72,20 +112,26 @@ func wantsLines(r *http.Request) bool {
 	return r.Method != http.MethodHead && strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
 }
 
-// next returns what follows the cursor now, and moves the cursor behind it.
-func (f *feedReader) next() ([]feedItem, error) {
-	ctx, cancel := f.a.storeContext(f.c, false)
-	defer cancel()
-	items, err := f.a.Log.Feed(ctx, f.after, f.limit)
-	if err != nil {
-		return nil, err
+// next returns what follows the cursor now, and moves the cursor behind it and behind what is not wanted. more: there may
+// be more already.
+func (f *feedReader) next() (out []feedItem, more bool, err error) {
+	out = make([]feedItem, 0, f.limit)
+	for more = true; more && len(out) == 0; {
+		ctx, cancel := f.a.storeContext(f.c, false)
+		items, err := f.a.Log.Feed(ctx, f.after, f.limit)
+		cancel()
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range items {
+			f.after = items[i].Cursor
+			if f.kinds.want(&items[i]) {
+				out = append(out, feedItemOf(&items[i]))
+			}
+		}
+		more = len(items) == f.limit
 	}
-	out := make([]feedItem, 0, len(items))
-	for i := range items {
-		out = append(out, feedItemOf(&items[i]))
-		f.after = items[i].Cursor
-	}
-	return out, nil
+	return out, more, nil
 }
 
 // changed returns the channel to wait on. It must be asked for before the feed is read, else an item between the two
@@ -125,7 +171,7 @@ func (f *feedReader) poll(wait time.Duration) error {
 	defer cancel()
 	for {
 		changed := f.changed()
-		items, err := f.next()
+		items, _, err := f.next()
 		if err != nil {
 			return err
 		}
@@ -141,7 +187,7 @@ func (f *feedReader) stream() error {
 	ctx, cancel := f.lifetime()
 	defer cancel()
 	changed := f.changed()
-	items, err := f.next()
+	items, more, err := f.next()
 	if err != nil {
 		return err // nothing has been said yet, so it can be a problem with a status of its own
 	}
@@ -153,11 +199,11 @@ func (f *feedReader) stream() error {
 		if err := f.send(items); err != nil {
 			return nil // the client has left or takes nothing; it comes back with its cursor
 		}
-		if len(items) < f.limit && !f.pause(ctx, changed, f.a.Limits.Heartbeat) {
+		if !more && !f.pause(ctx, changed, f.a.Limits.Heartbeat) {
 			return nil
 		}
 		changed = f.changed()
-		if items, err = f.next(); err != nil {
+		if items, more, err = f.next(); err != nil {
 			return err
 		}
 	}

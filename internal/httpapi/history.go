@@ -30,8 +30,9 @@ type entryObject struct {
 type runContents struct {
 	Status    holdfast.RunStatus  `json:"status"`
 	Fragments holdfast.FragmentNo `json:"fragments"`
-	Body      []segmentObject     `json:"body"`
-	End       jsontext.Value      `json:"end,omitzero"`
+	// Body is nil where the run is told of without it, and then left out.
+	Body []segmentObject `json:"body,omitzero"`
+	End  jsontext.Value  `json:"end,omitzero"`
 }
 
 // segmentObject is a stretch of text of one part, or one event.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
 )
 
 // Compact is what an ended run is kept as: its entry with the whole body, which knows where each fragment ended.
@@ -18,6 +19,15 @@ func Compacted(opening holdfast.Entry, body holdfast.Body, end *End) Compact {
 	opening.Run = &holdfast.Run{Status: end.Info.Status, Fence: end.Info.Fence, Fragments: end.Info.Fragments,
 		Tag: end.Info.Tag, Body: body, End: end.Data}
 	return Compact{Entry: opening, Changed: end.Info.Changed, Ended: end.At}
+}
+
+// EndedItem returns the feed's item of a run's end, but for its cursor.
+func (c *Compact) EndedItem(s holdfast.SessionID, epoch holdfast.Epoch) driver.FeedItem {
+	e := c.Entry
+	run := *e.Run
+	run.Body = nil
+	e.Run = &run
+	return driver.FeedItem{Session: s, Epoch: epoch, Entry: e, Ended: c.Ended}
 }
 
 // RunInfo describes the run.

@@ -80,7 +80,7 @@ type Effects struct {
 	Run *holdfast.RunInfo
 	// Fragments are new in Run.
 	Fragments *driver.NewFragments
-	// End ends a run.
+	// End ends a run. It goes into the feed too; see [Compact.EndedItem].
 	End *End
 	// Trim drops what is older.
 	Trim *Trimmed

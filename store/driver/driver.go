@@ -56,18 +56,26 @@ type Driver interface {
 	// what is not there is not an error.
 	Delete(ctx context.Context, s holdfast.SessionID) error
 
-	// Feed returns what was appended with NewEntry.Feed set, in the order of commit within each session, after the
-	// given cursor, which is "" at the start and else one that the driver gave. A cursor that is not one of this feed
-	// is [holdfast.CodeInvalid]; one that TrimFeed has passed is [holdfast.CodeLost].
+	// Feed returns what was appended with NewEntry.Feed set and the ends of all runs, in the order of commit within each
+	// session, after the given cursor, which is "" at the start and else one that the driver gave. A cursor that is not
+	// one of this feed is [holdfast.CodeInvalid]; one that TrimFeed has passed is [holdfast.CodeLost].
 	Feed(ctx context.Context, after string, limit int) ([]FeedItem, error)
+
+	// FeedOf returns what Feed does, of one session alone. It costs what it returns, however much of other sessions
+	// stands between.
+	FeedOf(ctx context.Context, s holdfast.SessionID, after string, limit int) ([]FeedItem, error)
 
 	// TrimFeed drops feed items committed before the given time.
 	TrimFeed(ctx context.Context, before time.Time) error
 
-	// Consumer returns the value stored under a name by SetConsumer, or "". It keeps the cursors of durable consumers.
+	// Consumer returns the value stored under a name by SetConsumer, or "". It keeps the cursors of durable consumers
+	// and what else they must not forget.
 	Consumer(ctx context.Context, name string) (string, error)
-	// SetConsumer stores a value under a name, durably.
+	// SetConsumer stores a value under a name, durably. The value "" removes the name.
 	SetConsumer(ctx context.Context, name, value string) error
+	// Consumers lists the names that begin with prefix and sort after the given one, by name, with their values: at most
+	// limit, and none more once [MaxConsumersBytes] of values are there.
+	Consumers(ctx context.Context, prefix, after string, limit int) ([]ConsumerValue, error)
 
 	// Watch calls fn with each change, of this node and, on a shared engine, of others, after it is durable. Changes of
 	// one session come in the order of commit. A shared engine may repeat a change; where it cannot be sure that it has
@@ -143,7 +151,7 @@ type AppendFragments struct {
 // AnyFragment as After appends without a check, so that a repeat would write twice.
 const AnyFragment = int64(-1)
 
-// EndRun ends a run and replaces it by its compact form, in one atomic step. Repeating it with the same status is
+// EndRun ends a run, replaces it by its compact form and puts its end into the feed, in one atomic step. Repeating it with the same status is
 // acknowledged and writes nothing; another status is [holdfast.CodeEnded]. Errors are as for AppendFragments.
 type EndRun struct {
 	Run    holdfast.Offset
@@ -253,14 +261,34 @@ type OpenRun struct {
 	holdfast.RunInfo
 }
 
-// FeedItem is one entry in the feed.
+// FeedItem is one entry in the feed, or the end of a run.
 type FeedItem struct {
 	// Cursor is what to continue after. Cursors of one feed sort as bytes do.
 	Cursor  string
 	Session holdfast.SessionID
 	Epoch   holdfast.Epoch
-	Entry   holdfast.Entry
+	// Entry is the entry as it was written. If the item is a run's end, it is the run as it ended, without its body.
+	Entry holdfast.Entry
+	// Ended is when the run ended, if the item is a run's end; else zero.
+	Ended time.Time
 }
+
+// End reports whether the item is the end of a run.
+func (i *FeedItem) End() bool { return !i.Ended.IsZero() }
+
+// At is when the item was committed.
+func (i *FeedItem) At() time.Time {
+	if i.End() {
+		return i.Ended
+	}
+	return i.Entry.At
+}
+
+// MaxConsumersBytes is how many bytes of values [Driver.Consumers] returns at once, the last one not counted.
+const MaxConsumersBytes = 1 << 20
+
+// ConsumerValue is what is stored for a consumer.
+type ConsumerValue struct{ Name, Value string }
 
 // Change is what one operation did to a session, or only word that something did.
 type Change struct {

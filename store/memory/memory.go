@@ -82,13 +82,22 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 	d.sessions[s] = l
 	l.store(&out)
 	for _, e := range out.Effects.Feed {
-		c := session.FeedCursor{Feed: d.feed, Seq: d.trimmed + uint64(len(d.items)) + 1}
-		d.items = append(d.items, driver.FeedItem{Cursor: c.String(), Session: s, Epoch: out.Info.Epoch, Entry: e})
+		d.fed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: e})
+	}
+	if end := out.Effects.End; end != nil {
+		i, _ := l.at(end.Info.Run)
+		d.fed(l.records[i].compact.EndedItem(s, out.Info.Epoch))
 	}
 	if len(out.Items) > 0 {
 		d.publish(driver.Change{Session: s, Epoch: out.Info.Epoch, Items: out.Items})
 	}
 	return out.Result, nil
+}
+
+// fed puts an item into the feed. It is called with the lock held.
+func (d *Driver) fed(item driver.FeedItem) {
+	item.Cursor = session.FeedCursor{Feed: d.feed, Seq: d.trimmed + uint64(len(d.items)) + 1}.String()
+	d.items = append(d.items, item)
 }
 
 // Delete implements [driver.Driver].

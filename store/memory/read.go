@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,25 @@ func (d *Driver) OpenRuns(ctx context.Context, after driver.RunRef, limit int) (
 func (d *Driver) Feed(ctx context.Context, after string, limit int) ([]driver.FeedItem, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	rest, err := d.rest(ctx, after)
+	return slices.Clone(rest[:min(max(limit, 0), len(rest))]), err
+}
+
+// FeedOf implements [driver.Driver]. It walks the whole rest of the feed, which is in memory.
+func (d *Driver) FeedOf(ctx context.Context, s holdfast.SessionID, after string, limit int) (items []driver.FeedItem, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	rest, err := d.rest(ctx, after)
+	for i := 0; i < len(rest) && len(items) < limit; i++ {
+		if rest[i].Session == s {
+			items = append(items, rest[i])
+		}
+	}
+	return items, err
+}
+
+// rest is the feed after a cursor. It is called with the lock held.
+func (d *Driver) rest(ctx context.Context, after string) ([]driver.FeedItem, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -147,8 +167,7 @@ func (d *Driver) Feed(ctx context.Context, after string, limit int) ([]driver.Fe
 	if err != nil {
 		return nil, err
 	}
-	rest := d.items[seq-d.trimmed:]
-	return slices.Clone(rest[:min(max(limit, 0), len(rest))]), nil
+	return d.items[seq-d.trimmed:], nil
 }
 
 // TrimFeed implements [driver.Driver].
@@ -159,7 +178,7 @@ func (d *Driver) TrimFeed(ctx context.Context, before time.Time) error {
 		return err
 	}
 	n := 0
-	for n < len(d.items) && d.items[n].Entry.At.Before(before) {
+	for n < len(d.items) && d.items[n].At().Before(before) {
 		n++
 	}
 	d.items = slices.Delete(d.items, 0, n)
@@ -181,6 +200,31 @@ func (d *Driver) SetConsumer(ctx context.Context, name, value string) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
+	if value == "" {
+		delete(d.consumers, name)
+		return nil
+	}
 	d.consumers[name] = value
 	return nil
+}
+
+// Consumers implements [driver.Driver].
+func (d *Driver) Consumers(ctx context.Context, prefix, after string, limit int) (all []driver.ConsumerValue, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(d.consumers)) {
+		if !strings.HasPrefix(name, prefix) || name <= after {
+			continue
+		}
+		if len(all) >= limit || size >= driver.MaxConsumersBytes {
+			break
+		}
+		value := d.consumers[name]
+		all, size = append(all, driver.ConsumerValue{Name: name, Value: value}), size+len(value)
+	}
+	return all, nil
 }

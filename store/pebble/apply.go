@@ -84,9 +84,11 @@ func (l lookup) Below(o holdfast.Offset) iter.Seq2[session.Standing, error] {
 func (c *committer) store(h *held, out *session.Outcome) error {
 	s, fx := h.info.Session, &out.Effects
 	if fx.End != nil {
-		if err := c.compact(s, fx.End); err != nil {
+		ended, err := c.compact(s, fx.End)
+		if err != nil {
 			return err
 		}
+		c.feed(ended.EndedItem(s, out.Info.Epoch))
 	}
 	h.info = out.Info
 	c.touch(h, fx.Fragments == nil) // a fragment is in the run's record alone
@@ -94,8 +96,7 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 		c.storeEntry(s, &fx.Entries[i])
 	}
 	for i := range fx.Feed {
-		c.last++
-		c.set(feedKey(c.last), encodeFeed(s, out.Info.Epoch, &fx.Feed[i]))
+		c.feed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: fx.Feed[i]})
 	}
 	for _, r := range fx.Replaced {
 		_ = c.batch.Delete(entryKey(s, r.Offset), nil)
@@ -118,6 +119,13 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 	return nil
 }
 
+// feed puts an item into the feed.
+func (c *committer) feed(f driver.FeedItem) {
+	c.last++
+	c.set(feedKey(c.last), encodeFeed(&f))
+	c.set(feedOfKey(f.Session, c.last), []byte{version})
+}
+
 func (c *committer) storeEntry(s holdfast.SessionID, e *holdfast.Entry) {
 	c.set(entryKey(s, e.Offset), encodeEntry(&stored{Entry: *e}))
 	if e.ID != "" {
@@ -132,18 +140,18 @@ func (c *committer) storeEntry(s holdfast.SessionID, e *holdfast.Entry) {
 
 // compact replaces a run's opening and fragments by its compact form. The database has all of the run: the batch was
 // settled before.
-func (c *committer) compact(s holdfast.SessionID, end *session.End) error {
+func (c *committer) compact(s holdfast.SessionID, end *session.End) (*stored, error) {
 	run := end.Info.Run
 	opening, ok, err := loadEntry(c.db, s, run)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !ok {
-		return damaged(entryKey(s, run), errMissing)
+		return nil, damaged(entryKey(s, run), errMissing)
 	}
 	body, err := loadFragments(c.db, s, &end.Info, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ended := session.Compacted(opening.Entry, body, end)
 	c.set(entryKey(s, run), encodeEntry(&ended))
@@ -156,7 +164,7 @@ func (c *committer) compact(s holdfast.SessionID, end *session.End) error {
 		k.Ended = &end.Info
 		c.index(idKey(s, e.From.User, e.ID), encodeKnown(&k))
 	}
-	return nil
+	return &ended, nil
 }
 
 func (c *committer) drop(s holdfast.SessionID, t *session.Trimmed) {
@@ -211,10 +219,11 @@ func (c *committer) trimFeed(before time.Time, most int) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if !f.Entry.At.Before(before) {
+		if !f.At().Before(before) {
 			break
 		}
 		n, last = n+1, lastNumber(it.Key())
+		_ = c.batch.Delete(feedOfKey(f.Session, last), nil)
 	}
 	if err := it.Error(); err != nil || n == 0 {
 		return 0, err

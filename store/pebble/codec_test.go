@@ -39,6 +39,18 @@ func someEntries() map[string]stored {
 		"ended run": session.Compacted(opening, b.Body(), &session.End{Info: run, Data: []byte(`2`), At: at.Add(time.Second)})}
 }
 
+func someFeedItems() map[string]driver.FeedItem {
+	out := map[string]driver.FeedItem{}
+	for name, c := range someEntries() {
+		if !c.Ended.IsZero() {
+			out[name] = c.EndedItem("s", "aaaaaaaaaa")
+			continue
+		}
+		out[name] = driver.FeedItem{Session: "s", Epoch: "aaaaaaaaaa", Entry: c.Entry}
+	}
+	return out
+}
+
 func equal(t *testing.T, got, want any, err error) {
 	t.Helper()
 	if err != nil {
@@ -78,9 +90,10 @@ func TestRecordsComeBack(t *testing.T) {
 	gotStanding, err := decodeStanding(encodeStanding(&standing))
 	equal(t, gotStanding, standing, err)
 
-	e := someEntries()["message"].Entry
-	f, err := decodeFeed(encodeFeed("s", "aaaaaaaaaa", &e))
-	equal(t, f, driver.FeedItem{Session: "s", Epoch: "aaaaaaaaaa", Entry: e}, err)
+	for _, item := range someFeedItems() {
+		f, err := decodeFeed(encodeFeed(&item))
+		equal(t, f, item, err)
+	}
 }
 
 // TestCutRecordsAreErrors cuts each kind of record everywhere, and lengthens it.
@@ -125,8 +138,9 @@ func records() map[string]record {
 	}
 	for name, e := range someEntries() {
 		rs["entry: "+name] = record{encodeEntry(&e), entry}
-		feed := e.Entry
-		rs["feed: "+name] = record{encodeFeed("s", "aaaaaaaaaa", &feed), func(b []byte) error { _, err := decodeFeed(b); return err }}
+	}
+	for name, item := range someFeedItems() {
+		rs["feed: "+name] = record{encodeFeed(&item), func(b []byte) error { _, err := decodeFeed(b); return err }}
 	}
 	return rs
 }

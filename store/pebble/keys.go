@@ -19,15 +19,18 @@ import (
 //	d sid 0 't' offset             the tag of a state that was replaced
 //	o sid 0 run                    an open run: fence, fragments, chain. One per open run, so that it is also their index
 //	q number                       a feed item
+//	r sid 0 number                 nothing: there is a feed item of the session with this number
 //	c name                         a consumer's value
-//	x name                         of the store itself: "format", "feed" (its id), "trimmed" (number of the last feed item dropped)
+//	x name                         of the store itself: "format", "feed" (its id), "trimmed" (number of the last feed item dropped),
+//	                               "feedof" (every feed item has its r)
 //
-// Everything of a session but m and o is one range, so that deleting it is one range deletion.
+// Everything of a session but m, o and r is one range, so that deleting it is one range deletion.
 const (
 	spaceMeta     = 'm'
 	spaceData     = 'd'
 	spaceOpen     = 'o'
 	spaceFeed     = 'q'
+	spaceFeedOf   = 'r'
 	spaceConsumer = 'c'
 	spaceStore    = 'x'
 
@@ -42,6 +45,7 @@ var (
 	keyFormat  = []byte("xformat")
 	keyFeed    = []byte("xfeed")
 	keyTrimmed = []byte("xtrimmed")
+	keyFeedOf  = []byte("xfeedof")
 )
 
 func metaKey(s holdfast.SessionID) []byte {
@@ -91,6 +95,10 @@ func openKey(s holdfast.SessionID, run holdfast.Offset) []byte {
 
 func feedKey(seq uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceFeed}, seq)
+}
+
+func feedOfKey(s holdfast.SessionID, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(inSession(spaceFeedOf, s), seq)
 }
 
 func consumerKey(name string) []byte { return append([]byte{spaceConsumer}, name...) }

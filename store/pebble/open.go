@@ -162,6 +162,9 @@ func (d *Driver) start(o *Options) (*committer, error) {
 			format, version)
 	}
 	d.feed = string(feed)
+	if err := d.indexFeed(); err != nil {
+		return nil, err
+	}
 	r, err := feedRange(d.db, d.feed)
 	if err != nil {
 		return nil, err
@@ -185,6 +188,7 @@ func (d *Driver) initialize() (feed []byte, err error) {
 	b := d.db.NewBatch()
 	_ = b.Set(keyFeed, feed, nil) // a batch in memory takes everything
 	_ = b.Set(keyFormat, []byte{version}, nil)
+	_ = b.Set(keyFeedOf, []byte{version}, nil)
 	return feed, b.Commit(pebbledb.Sync)
 }
 

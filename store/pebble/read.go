@@ -193,51 +193,6 @@ func epochOf(r pebbledb.Reader, s holdfast.SessionID, runs []driver.OpenRun) (ho
 	return info.Epoch, nil
 }
 
-// Feed implements [driver.Driver].
-func (d *Driver) Feed(ctx context.Context, after string, limit int) (items []driver.FeedItem, err error) {
-	err = d.read(ctx, func(r pebbledb.Reader) error {
-		fr, err := feedRange(r, d.feed)
-		if err != nil {
-			return err
-		}
-		seq, err := fr.After(after)
-		if err != nil {
-			return err
-		}
-		it, err := r.NewIter(&pebbledb.IterOptions{LowerBound: feedKey(seq + 1), UpperBound: prefixEnd([]byte{spaceFeed})})
-		if err != nil {
-			return err
-		}
-		defer it.Close()
-		for it.First(); it.Valid() && len(items) < limit; it.Next() {
-			f, err := feedItemAt(it)
-			if err != nil {
-				return err
-			}
-			f.Cursor = session.FeedCursor{Feed: d.feed, Seq: lastNumber(it.Key())}.String()
-			items = append(items, f)
-		}
-		return it.Error()
-	})
-	return items, err
-}
-
-// Consumer implements [driver.Driver].
-func (d *Driver) Consumer(ctx context.Context, name string) (value string, err error) {
-	err = d.read(ctx, func(r pebbledb.Reader) error {
-		v, ok, err := get(r, consumerKey(name))
-		if err != nil || !ok {
-			return err
-		}
-		if len(v) == 0 || v[0] != version {
-			return damaged(consumerKey(name), errMissing)
-		}
-		value = string(v[1:])
-		return nil
-	})
-	return value, err
-}
-
 func byOffset(a, b holdfast.Entry) int { return cmp.Compare(a.Offset, b.Offset) }
 
 func sorted(es []holdfast.Entry) []holdfast.Entry {

@@ -91,6 +91,9 @@ func (w *writer) body(b holdfast.Body) {
 func decodeEntry(b []byte, o holdfast.Offset) (stored, error) {
 	r := newReader(b)
 	c := r.entry(o)
+	if run := c.Entry.Run; r.err == nil && run != nil && run.Status.Ended() && run.Body.Len() != run.Fragments {
+		r.fail(fmt.Errorf("it should hold %d fragments and holds %d", run.Fragments, run.Body.Len()))
+	}
 	return c, r.end()
 }
 
@@ -118,9 +121,6 @@ func (r *reader) entry(o holdfast.Offset) (c stored) {
 	c.Ended = r.time()
 	e.Run.End = r.bytes()
 	e.Run.Body = r.body()
-	if n := e.Run.Body.Len(); r.err == nil && n != e.Run.Fragments {
-		r.fail(fmt.Errorf("it should hold %d fragments and holds %d", e.Run.Fragments, n))
-	}
 	return c
 }
 
@@ -334,12 +334,13 @@ func decodeTag(b []byte) (holdfast.Tag, error) {
 	return t, r.end()
 }
 
-func encodeFeed(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) []byte {
-	w := newWriter(96 + len(e.Data))
-	w.str(string(s))
-	w.str(string(epoch))
-	w.uint(uint64(e.Offset))
-	w.entry(&stored{Entry: *e})
+// encodeFeed writes a feed item: the entry as it was written, or a run as it ended, without its body.
+func encodeFeed(f *driver.FeedItem) []byte {
+	w := newWriter(96 + len(f.Entry.Data))
+	w.str(string(f.Session))
+	w.str(string(f.Epoch))
+	w.uint(uint64(f.Entry.Offset))
+	w.entry(&stored{Entry: f.Entry, Changed: f.Ended, Ended: f.Ended})
 	return w.b
 }
 
@@ -347,7 +348,8 @@ func decodeFeed(b []byte) (f driver.FeedItem, err error) {
 	r := newReader(b)
 	f.Session = holdfast.SessionID(r.str())
 	f.Epoch = holdfast.Epoch(r.str())
-	f.Entry = r.entry(holdfast.Offset(r.uint())).Entry
+	c := r.entry(holdfast.Offset(r.uint()))
+	f.Entry, f.Ended = c.Entry, c.Ended
 	return f, r.end()
 }
 

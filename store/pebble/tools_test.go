@@ -64,7 +64,7 @@ func TestVerifyFindsNothingInASoundStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Report{Sessions: 2, Entries: 5 + 4, OpenRuns: 2, FeedItems: 6}
+	want := &Report{Sessions: 2, Entries: 5 + 4, OpenRuns: 2, FeedItems: 9}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
@@ -112,6 +112,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 		"state's index changed": {func(db *pebbledb.DB) { flip(db, stateKey(a, "k")) }, "not the latest of its key"},
 		"feed item lost":        {func(db *pebbledb.DB) { remove(db, feedKey(2)) }, "where 2 is due"},
 		"feed item changed":     {func(db *pebbledb.DB) { flip(db, feedKey(2)) }, "feed item 2"},
+		"feed's index lost":     {func(db *pebbledb.DB) { remove(db, feedOfKey(a, 2)) }, "not found by its session"},
+		"feed's index too long": {func(db *pebbledb.DB) { _ = db.Set(feedOfKey(a, 99), []byte{1}, pebbledb.Sync) }, "names item 99"},
 		"stray fragments":       {func(db *pebbledb.DB) { _ = db.Set(fragmentsKey(a, 1, 1), []byte{1, 0}, pebbledb.Sync) }, "not open"},
 		"cut short":             {func(db *pebbledb.DB) { _ = db.Set(entryKey(a, 1), []byte{1, 1, 0}, pebbledb.Sync) }, "ends too early"},
 	} {
@@ -140,6 +142,41 @@ func TestVerifyFindsDamage(t *testing.T) {
 				t.Fatalf("want a problem with %q, got %+v", c.want, report.Problems)
 			}
 		})
+	}
+}
+
+// A store that was made before the feed had an index by session gets it when it is opened.
+func TestFeedOfAnOlderStore(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	furnish(t, o.Dir)
+	read := func() []driver.FeedItem {
+		d := opener(t, o)()
+		items, err := d.FeedOf(context.Background(), "a", "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return items
+	}
+	want := read()
+	if err := o.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	db, release, err := openDB(&o, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Delete(keyFeedOf, pebbledb.Sync)
+	_ = db.DeleteRange([]byte{spaceFeedOf}, []byte{spaceFeedOf + 1}, pebbledb.Sync)
+	_ = db.Close()
+	_ = release()
+	if report, err := Verify(context.Background(), o.Dir); err != nil || len(report.Problems) > 0 {
+		t.Errorf("an older store is not sound: %v, %+v", err, report)
+	}
+	if diff := cmp.Diff(want, read()); diff != "" || len(want) != 3 {
+		t.Errorf("%d items before (-want +got):\n%s", len(want), diff)
 	}
 }
 

@@ -162,8 +162,12 @@ func (v *verifier) feed() error {
 		v.problem("", "the feed: %v", err)
 		return nil
 	}
+	_, indexed, err := get(v.r, keyFeedOf)
+	if err != nil {
+		return err
+	}
 	next := fr.Trimmed + 1
-	return v.each(feedKey(0), feedKey(1<<64-1), func(key, value []byte) error {
+	err = v.each(feedKey(0), feedKey(1<<64-1), func(key, value []byte) error {
 		v.report.FeedItems++
 		seq := lastNumber(key)
 		if seq != next {
@@ -173,10 +177,28 @@ func (v *verifier) feed() error {
 		f, err := decodeFeed(value)
 		if err != nil {
 			v.problem("", "feed item %d: %v", seq, err)
-		} else if f.Entry.Tag != session.TagOf(f.Epoch, &f.Entry) {
+			return nil
+		}
+		if f.Entry.Tag != session.TagOf(f.Epoch, &f.Entry) {
 			v.problem(f.Session, "feed item %d does not fit its tag", seq)
 		}
+		if _, ok, err := get(v.r, feedOfKey(f.Session, seq)); err != nil || !ok && indexed {
+			v.problem(f.Session, "feed item %d is not found by its session", seq)
+			return err
+		}
 		return nil
+	})
+	return errors.Join(err, v.feedIndex())
+}
+
+// feedIndex checks that the index by session names no item that is not there.
+func (v *verifier) feedIndex() error {
+	return v.each([]byte{spaceFeedOf}, []byte{spaceFeedOf + 1}, func(key, _ []byte) error {
+		_, ok, err := get(v.r, feedKey(lastNumber(key)))
+		if err == nil && !ok {
+			v.problem("", "the feed's index by session names item %d, which is not there", lastNumber(key))
+		}
+		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -11,9 +12,12 @@ func feedCases() []testCase {
 	return []testCase{
 		{"Feed/Order", testFeed},
 		{"Feed/Atomic", testFeedAtomic},
+		{"Feed/EndsOfRuns", testFeedEnds},
+		{"Feed/OfOneSession", testFeedOf},
 		{"Feed/Trim", testFeedTrim},
 		{"Feed/BadCursor", testFeedCursor},
 		{"Feed/Consumers", testConsumers},
+		{"Feed/ListOfConsumers", testConsumersList},
 	}
 }
 
@@ -74,6 +78,90 @@ func testFeedAtomic(e *env) {
 	same(e, "nor what was refused", len(e.feed("", 10)), 2)
 }
 
+// testFeedEnds: each end of a run is in the feed once, where it happened, and nothing else about the run is.
+func testFeedEnds(e *env) {
+	statuses := []holdfast.RunStatus{holdfast.RunComplete, holdfast.RunStopped, holdfast.RunFailed, holdfast.RunInterrupted}
+	var want []string
+	for _, status := range statuses {
+		op := opening(string(status))
+		op.Entry.From = holdfast.Sender{User: "u", Client: "c"}
+		run := e.apply(s1, op).Run
+		e.add(s1, fed("before "+string(status)))
+		run = e.apply(s1, grow(run, 0, text("a", "b")...)).Run
+		last := end(run, status)
+		last.Force = status == holdfast.RunInterrupted
+		if last.Force {
+			last.Fence = 0
+		}
+		e.apply(s1, last)
+		e.apply(s1, last)
+		e.add(s1, fed("after "+string(status)))
+		want = append(want, "before "+string(status), string(status), "after "+string(status))
+	}
+	run := e.open(s1, "open")
+	e.refused(holdfast.CodeFenced, s1, driver.EndRun{Run: run.Run, Fence: 9, Status: holdfast.RunComplete})
+	var got []string
+	for _, i := range e.feed("", 100) {
+		got = append(got, i.Entry.ID)
+		if !i.End() {
+			continue
+		}
+		full := e.run(s1, i.Entry.Offset, 0)
+		same(e, "status", string(i.Entry.Run.Status), i.Entry.ID)
+		same(e, "two fragments", i.Entry.Run.Fragments, holdfast.FragmentNo(2))
+		same(e, "time", i.At(), i.Ended)
+		full.Run.Body, full.First, i.Entry.First = nil, 0, 0
+		same(e, "the run without its body", i.Entry, full)
+	}
+	same(e, "order", got, want)
+	if e.harness.Durable {
+		before := e.feed("", 100)
+		e.reopen()
+		same(e, "after reopening", e.feed("", 100), before)
+	}
+}
+
+func testFeedOf(e *env) {
+	of := func(s holdfast.SessionID, after string, limit int) []string {
+		e.Helper()
+		items, err := e.FeedOf(e.ctx(), s, after, limit)
+		if err != nil {
+			e.Fatal(err)
+		}
+		return feedIDs(items)
+	}
+	same(e, "empty", len(of("a", "", 10)), 0)
+	e.add("a", fed("1"), withID("2"), fed("3"))
+	e.add("ab", fed("x"))
+	run := e.open("a", "r")
+	e.add("b", fed("y"))
+	e.apply("a", end(run, holdfast.RunComplete))
+	all := e.feed("", 10)
+	same(e, "all", of("a", "", 10), []string{"a/1@1", "a/3@3", "a/r@4"})
+	same(e, "after one of its own", of("a", all[0].Cursor, 10), []string{"a/3@3", "a/r@4"})
+	same(e, "after one of another's", of("a", all[2].Cursor, 10), []string{"a/r@4"})
+	same(e, "after the last", len(of("a", all[4].Cursor, 10)), 0)
+	same(e, "limit", of("a", "", 2), []string{"a/1@1", "a/3@3"})
+	same(e, "no limit, nothing", len(of("a", "", 0)), 0)
+	same(e, "a session whose name begins so", of("ab", "", 10), []string{"ab/x@1"})
+	items, err := e.FeedOf(e.ctx(), "a", "", 10)
+	e.code("", err)
+	same(e, "the items are the feed's", items, []driver.FeedItem{all[0], all[1], all[4]})
+	_, err = e.FeedOf(e.ctx(), "a", "x", 10)
+	e.code(holdfast.CodeInvalid, err)
+	e.remove("a")
+	same(e, "deletion leaves the feed", of("a", "", 10), []string{"a/1@1", "a/3@3", "a/r@4"})
+	e.pass(all[4].At())
+	if err := e.TrimFeed(e.ctx(), e.add("clock", message(`1`))[0].At); err != nil {
+		e.Fatal(err)
+	}
+	same(e, "all dropped", len(of("a", "", 10)), 0)
+	_, err = e.FeedOf(e.ctx(), "a", all[0].Cursor, 10)
+	e.code(holdfast.CodeLost, err)
+	e.add("a", fed("5"))
+	same(e, "it goes on", of("a", all[4].Cursor, 10), []string{"a/5@1"})
+}
+
 func testFeedTrim(e *env) {
 	old := e.add(s1, fed("1"), fed("2"))
 	e.pass(old[0].At)
@@ -96,8 +184,17 @@ func testFeedTrim(e *env) {
 	if e.harness.Durable {
 		e.reopen()
 	}
+	run := e.open("clock", "r")
+	opened := e.info("clock").Changed
+	e.pass(opened)
+	ended := e.apply("clock", end(run, holdfast.RunComplete))
+	if err := e.TrimFeed(e.ctx(), opened.Add(1)); err != nil {
+		e.Fatal(err)
+	}
+	same(e, "an end is as old as the end", feedIDs(e.feed("", 10)), []string{fmt.Sprintf("clock/r@%d", ended.Run.Run)})
 	e.add(s1, fed("5"))
-	same(e, "numbers go on", feedIDs(e.feed(items[3].Cursor, 10)), []string{"chat:1/5@5"})
+	same(e, "numbers go on", feedIDs(e.feed(items[3].Cursor, 10)),
+		[]string{fmt.Sprintf("clock/r@%d", ended.Run.Run), "chat:1/5@5"})
 	_, err = e.Feed(e.ctx(), items[1].Cursor, 10)
 	e.code(holdfast.CodeLost, err)
 }
@@ -137,4 +234,39 @@ func testConsumers(e *env) {
 		e.reopen()
 		same(e, "after reopening", get("hook"), "3")
 	}
+}
+
+func testConsumersList(e *env) {
+	set := func(name, value string) {
+		e.Helper()
+		if err := e.SetConsumer(e.ctx(), name, value); err != nil {
+			e.Fatal(err)
+		}
+	}
+	list := func(prefix, after string, limit int) (got []string) {
+		e.Helper()
+		all, err := e.Consumers(e.ctx(), prefix, after, limit)
+		if err != nil {
+			e.Fatal(err)
+		}
+		for _, c := range all {
+			got = append(got, fmt.Sprintf("%s=%.3s", c.Name, c.Value))
+		}
+		return got
+	}
+	same(e, "none", len(list("", "", 10)), 0)
+	for _, name := range []string{"b", "a/2", "a/1", "a/3", "a"} {
+		set(name, "v"+name)
+	}
+	same(e, "all", list("", "", 10), []string{"a=va", "a/1=va/", "a/2=va/", "a/3=va/", "b=vb"})
+	same(e, "prefix", list("a/", "", 10), []string{"a/1=va/", "a/2=va/", "a/3=va/"})
+	same(e, "after", list("a/", "a/1", 10), []string{"a/2=va/", "a/3=va/"})
+	same(e, "after the prefix", len(list("a/", "b", 10)), 0)
+	same(e, "limit", list("a/", "", 2), []string{"a/1=va/", "a/2=va/"})
+	set("a/2", "")
+	same(e, "removed", list("a/", "", 10), []string{"a/1=va/", "a/3=va/"})
+	large := strings.Repeat("x", driver.MaxConsumersBytes)
+	set("a/1", large)
+	same(e, "large values come one by one", list("a/", "", 10), []string{"a/1=xxx"})
+	same(e, "the next one", list("a/", "a/1", 10), []string{"a/3=va/"})
 }

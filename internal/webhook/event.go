@@ -1,0 +1,82 @@
+package webhook
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
+)
+
+// Type says what an event tells of. The set is closed, and grows.
+type Type string
+
+// The types of events.
+const (
+	// MessageCreated: a user sent a message.
+	MessageCreated Type = "holdfast.message.created"
+	// RunEnded: a run ended, whoever ended it: its producer, or the server, whose word is interrupted.
+	RunEnded Type = "holdfast.run.ended"
+)
+
+// Types returns all types of events, in the order in which they are documented.
+func Types() []Type { return []Type{MessageCreated, RunEnded} }
+
+// typeOf returns the type of the event that an item of the feed is; false if it is none.
+func typeOf(i *driver.FeedItem) (Type, bool) {
+	switch {
+	case i.End():
+		return RunEnded, true
+	case i.Entry.Kind == holdfast.KindMessage:
+		return MessageCreated, true
+	}
+	return "", false
+}
+
+// envelope is a CloudEvent in the structured mode of the JSON format.
+type envelope struct {
+	SpecVersion     string             `json:"specversion"`
+	ID              string             `json:"id"`
+	Source          string             `json:"source"`
+	Type            Type               `json:"type"`
+	Subject         holdfast.SessionID `json:"subject"`
+	Time            string             `json:"time"`
+	DataContentType string             `json:"datacontenttype"`
+	Data            jsontext.Value     `json:"data"`
+}
+
+const contentType = "application/cloudevents+json; charset=utf-8"
+
+// event is what is posted.
+type event struct {
+	id      string
+	typ     Type
+	session holdfast.SessionID
+	cursor  string
+	at      time.Time
+	body    []byte
+	// err: it could not be made, and never can.
+	err error
+}
+
+// eventID is an event's id, the same however often it is sent: that of its place in the feed. It has no dot, because dots
+// separate what is signed.
+func eventID(cursor string) string { return strings.ReplaceAll(cursor, ".", "-") }
+
+// event makes the event of an item. Its bytes are the same each time.
+func (d *Dispatcher) event(i *driver.FeedItem) *event {
+	typ, _ := typeOf(i)
+	e := &event{id: eventID(i.Cursor), typ: typ, session: i.Session, cursor: i.Cursor, at: i.At()}
+	data, err := d.opts.Render(i)
+	if err != nil {
+		e.err = err
+		return e
+	}
+	e.body, e.err = json.Marshal(&envelope{
+		SpecVersion: "1.0", ID: e.id, Source: d.opts.Source, Type: typ, Subject: i.Session,
+		Time: e.at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), DataContentType: "application/json", Data: data,
+	})
+	return e
+}
