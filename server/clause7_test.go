@@ -201,3 +201,24 @@ func TestClause7_AnEndBeforeTheProducerKnows(t *testing.T) {
 		}
 	})
 }
+
+func TestClause7_ABeatKeepsTheLease(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, srv *server.Server) {
+		run := open(t, srv, server.RunOptions{ID: "a"})
+		for range 4 {
+			<-time.After(20 * time.Second)
+			if err := run.Beat(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantStatus(t, srv, run, holdfast.RunOpen)
+		if n := run.Info().Fragments; n != 0 {
+			t.Errorf("beats wrote %d fragments", n)
+		}
+		<-time.After(40 * time.Second)
+		wantStatus(t, srv, run, holdfast.RunInterrupted)
+		if err := run.Beat(); holdfast.CodeOf(err) != holdfast.CodeEnded {
+			t.Errorf("the beat of a run that has ended: %v", err)
+		}
+	})
+}

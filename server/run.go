@@ -82,7 +82,7 @@ func (r *Run) writeText(name string, p []byte) (int, error) {
 	b := append(r.partial[name], p...)
 	whole := len(b) - text.Unfinished(b)
 	if whole > 0 {
-		if err := r.appendLocked(holdfast.Fragment{Part: name, Text: toValid(b[:whole])}); err != nil {
+		if err := r.writeLocked(holdfast.Fragment{Part: name, Text: toValid(b[:whole])}); err != nil {
 			return 0, err
 		}
 	}
@@ -101,15 +101,16 @@ func toValid(p []byte) string {
 func (r *Run) Event(name string, event json.RawMessage) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.appendLocked(holdfast.Fragment{Part: name, Event: event})
+	return r.writeLocked(holdfast.Fragment{Part: name, Event: event})
 }
 
-func (r *Run) appendLocked(f holdfast.Fragment) error {
+// writeLocked appends fragments; with none it only looks whether it could.
+func (r *Run) writeLocked(fragments ...holdfast.Fragment) error {
 	if err := context.Cause(r.ctx); err != nil {
 		return err
 	}
 	res, err := r.session.srv.store.Apply(r.ctx, r.session.id, driver.AppendFragments{
-		Run: r.info.Run, Fence: r.fence, After: int64(r.info.Fragments), Fragments: []holdfast.Fragment{f},
+		Run: r.info.Run, Fence: r.fence, After: int64(r.info.Fragments), Fragments: fragments,
 	})
 	if err != nil {
 		switch holdfast.CodeOf(err) {
@@ -119,6 +120,19 @@ func (r *Run) appendLocked(f holdfast.Fragment) error {
 		return err
 	}
 	r.info = res.Run
+	return nil
+}
+
+// Beat renews the run's lease and writes nothing: for a producer that has nothing to say for longer than the lease. It fails
+// as a write would.
+func (r *Run) Beat() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.writeLocked(); err != nil {
+		return err
+	}
+	_, release := r.session.srv.leases.Hold(r.session.id, r.info.Run, r.fence)
+	release()
 	return nil
 }
 

@@ -125,6 +125,11 @@ func (a *api) postFragments(c *call) error {
 	if err != nil {
 		return err
 	}
+	if len(op.Fragments) == 0 && a.Leases != nil {
+		// A heartbeat: the producer lives, and is still the run's, or apply would have said so.
+		_, release := a.Leases.Hold(c.session, run, op.Fence)
+		release()
+	}
 	return c.answer(http.StatusOK, fragmentsAnswer{res.Run.Fragments, res.Repeated})
 }
 
@@ -142,8 +147,8 @@ func (in *fragmentsInput) op(run holdfast.Offset, most int) (driver.AppendFragme
 		op.After = int64(*in.After)
 	}
 	switch {
-	case in.Fragments == nil || len(*in.Fragments) == 0:
-		return op, holdfast.Errorf(holdfast.CodeInvalid, "/fragments is missing or empty; send at least one")
+	case in.Fragments == nil:
+		return op, holdfast.Errorf(holdfast.CodeInvalid, "/fragments is missing; send [] to only renew the lease")
 	case len(*in.Fragments) > most:
 		return op, holdfast.Errorf(holdfast.CodeTooLarge, "there are %d fragments, at most %d are allowed at a time",
 			len(*in.Fragments), most)

@@ -34,6 +34,10 @@ func TestRunFromOpenToEnd(t *testing.T) {
 	if got.Fragments != 4 || got.Repeated != 0 {
 		t.Errorf("an append without after: %+v", got)
 	}
+	got = fragments(`{"fence":1,"fragments":[]}`)
+	if got.Fragments != 4 || got.Repeated != 0 {
+		t.Errorf("a heartbeat: %+v", got)
+	}
 	for range 2 {
 		b.must(200, request{method: "POST", path: runs + "/2/end", body: `{"fence":1,"status":"complete","data":{"tokens": 3}}`}, &r)
 		if r.Status != "complete" || r.Fragments != 4 || r.TextBytes != 12 {
@@ -97,6 +101,7 @@ func TestRefusedProducerLearnsHowTheRunStands(t *testing.T) {
 		t.Fatalf("stop: %d %s", a.status, a.body)
 	}
 	check(send(`{"fence":2,"fragments":[{"text":"x"}]}`).refused(t, 409, holdfast.CodeEnded), "stopped")
+	check(send(`{"fence":2,"fragments":[]}`).refused(t, 409, holdfast.CodeEnded), "stopped")
 	check(end(`{"fence":2,"status":"complete"}`).refused(t, 409, holdfast.CodeEnded), "stopped")
 	b.do(request{method: "POST", path: runs + "/9/end", body: `{"fence":2,"status":"failed"}`}).refused(t, 404, holdfast.CodeNotFound)
 	b.must(201, request{method: "POST", path: "/v1/sessions/chat-42/entries", body: `{"data":1,"id":"msg"}`}, nil)
