@@ -2,9 +2,9 @@
 //
 // # Two sides
 //
-// The reading side is the connection's own goroutine, which handles one frame after another; a send is durable before the
-// next frame is read, which keeps a sender's order and is back-pressure by itself. The writing side has one owner at a
-// time: the connection's [Lane], a goroutine that serves many connections and never waits, or, while the socket is busy or
+// The reading side is a goroutine of the transport's, one at a time, which handles one frame after another; a send is durable
+// before the next frame is read, which keeps a sender's order and is back-pressure by itself. The writing side has one owner
+// at a time: the connection's [Lane], a goroutine that serves many connections and never waits, or, while the socket is busy or
 // the store must be read, a pump, a goroutine that ends when there is nothing left to do.
 //
 // # What a connection costs

@@ -35,6 +35,8 @@ type conn struct {
 	r  *reader
 	to transport.Receiver
 	in intake
+	// arrived is when something last did, if the connection is detached: how long after the handler was made.
+	arrived time.Duration
 
 	// w has the socket, too.
 	w writer

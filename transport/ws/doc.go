@@ -12,11 +12,12 @@
 // # Memory
 //
 // The handler returns as soon as the connection is upgraded, and with it goes what net/http kept for the request. What
-// is left is one goroutine that waits for the socket to become readable and takes a pooled buffer only then. So an idle
-// connection costs its goroutine, its socket and a few hundred bytes. This needs the socket itself: a connection inside TLS, or
-// on a system that is not Unix, keeps a read buffer of 512 bytes (and TLS itself keeps far more: terminate it at a proxy
-// when there are many). A message that has arrived in part is kept, at most [Options.MaxMessage] bytes, and grows as bytes
-// arrive, not as a header claims.
+// is left is one goroutine that waits for the socket to become readable and takes a pooled buffer only then. If serve
+// detaches the connection, that goroutine has done nothing else, so that its stack is as small as they come, 2 KiB: one that
+// has handled something leaves the waiting to the next, and ends. So an idle connection costs that stack, its socket and a
+// few hundred bytes. This needs the socket itself: a connection inside TLS, or on a system that is not Unix, keeps a read
+// buffer of 512 bytes (and TLS itself keeps far more: terminate it at a proxy when there are many). A message that has
+// arrived in part is kept, at most [Options.MaxMessage] bytes, and grows as bytes arrive, not as a header claims.
 //
 // # Concurrency
 //

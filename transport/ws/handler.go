@@ -22,6 +22,7 @@ type Handler struct {
 	opts    Options
 	origins origins
 	pools   *pools
+	started time.Time
 	// ctx is what serve gets; it ends with Shutdown.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -44,7 +45,8 @@ func NewHandler(serve transport.Serve, opts Options) *Handler {
 	if err != nil {
 		panic(err)
 	}
-	h := &Handler{serve: serve, opts: opts.withDefaults(), origins: allowed, pools: newPools(), conns: map[*conn]struct{}{}}
+	h := &Handler{serve: serve, opts: opts.withDefaults(), origins: allowed, pools: newPools(),
+		started: time.Now(), conns: map[*conn]struct{}{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
