@@ -61,7 +61,7 @@ type Options struct {
 	// Beat is how long a connection may be silent in either direction; after 2.5 of it the peer is taken for gone. Default: 10 s.
 	// A short one finds dead connections sooner and costs phones their batteries.
 	Beat time.Duration
-	// Rest is the beat of a connection whose page is hidden. Default: 25 s, or Beat if that is longer. Proxies often cut
+	// Rest is the beat of a connection whose page is hidden, at least Beat. Default: 25 s. Proxies often cut
 	// connections that are silent for 60 s.
 	Rest time.Duration
 	// WriteTimeout is how long a socket may take nothing before its connection is given up. Default: 60 s.
@@ -117,7 +117,8 @@ func (o *Options) setDefaults() error {
 	}
 	def(&o.HelloTimeout, 10*time.Second)
 	def(&o.Beat, 10*time.Second)
-	def(&o.Rest, max(25*time.Second, o.Beat))
+	def(&o.Rest, 25*time.Second)
+	o.Rest = max(o.Rest, o.Beat)
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
 	def(&o.Drain, 5*time.Second)
