@@ -108,6 +108,8 @@ func (n *node) user(name holdfast.UserID) string {
 	return n.token(auth.Claims{User: name, Read: []string{"chat-*"}, Send: []string{"chat-*"}})
 }
 
+func (n *node) backend() string { return n.token(auth.Claims{Backend: true}) }
+
 // request makes one request of the HTTP API and returns the status and the body.
 func (n *node) request(method, path, token, body string) (int, string) {
 	n.t.Helper()
