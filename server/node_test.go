@@ -46,7 +46,9 @@ func start(t *testing.T, o server.Options) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, srv: srv, web: httptest.NewServer(srv), key: key}
+	n := &node{t: t, srv: srv, web: httptest.NewUnstartedServer(srv), key: key}
+	n.web.Config.ConnContext = server.ConnContext
+	n.web.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- srv.Run(ctx) }() // ends with ctx, received in the cleanup
