@@ -292,8 +292,8 @@ func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *hold
 		if err != nil && holdfast.CodeOf(err) != holdfast.CodeNotFound {
 			return nil, false, err
 		}
-		body, tag := upTo(open, at, &e)
-		more, now := wire.Frags(r.tail.session, at, body)
+		fragments, tag := upTo(open, at, &e)
+		more, now := wire.Frags(r.tail.session, at, fragments)
 		if err != nil || now.Tag != tag || open == nil && !e.Run.Status.Ended() {
 			// Deleted, perhaps with another run in its place, or dropped by retention: answered anew.
 			r.phase = unanswered
@@ -327,21 +327,15 @@ func sizeOf(frames [][]byte) (n int) {
 
 // upTo returns what a run, read after at, held at the moment when it stood as open says, and its tag then; all of it if it
 // was open no more.
-func upTo(open *holdfast.RunInfo, at holdfast.RunCursor, e *holdfast.Entry) (holdfast.Body, holdfast.Tag) {
-	switch {
-	case e.Run == nil:
+func upTo(open *holdfast.RunInfo, at holdfast.RunCursor, e *holdfast.Entry) ([]holdfast.Fragment, holdfast.Tag) {
+	if e.Run == nil {
 		return nil, at.Tag
-	case open == nil:
-		return e.Run.Body, e.Run.Tag
 	}
-	var body holdfast.BodyBuilder
-	for i, f := range e.Run.Body.Fragments() {
-		if holdfast.FragmentNo(i) == open.Fragments-at.Fragment {
-			break
-		}
-		body.Append(f)
+	fragments := e.Run.Body.Fragments()
+	if open == nil {
+		return fragments, e.Run.Tag
 	}
-	return body.Body(), open.Tag
+	return fragments[:min(len(fragments), int(open.Fragments-at.Fragment))], open.Tag
 }
 
 // openRun returns how an open run stands; nil if it is not open.
