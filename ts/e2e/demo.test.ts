@@ -101,7 +101,7 @@ describe("an answer", () => {
     await one.ask("Tell me something long");
     await one.answering(0, 150);
     await server.kill();
-    await one.page.waitForSelector("#status:not([data-state=live])");
+    await one.page.waitForSelector("#status:not([state=live])");
     await one.ask("typed while it was dead");
     await one.page.waitForSelector('.message[data-state="pending"]');
     await server.start();
@@ -112,6 +112,45 @@ describe("an answer", () => {
     const fresh = await one.tab();
     await fresh.answered(1);
     await alike(one, fresh);
+  });
+});
+
+describe("what is kept in the browser", () => {
+  it("is painted by a reloaded page before the server has said a word", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.ask("What is a session?");
+    await page.answered(0);
+    // A socket that opens and is silent.
+    await page.page.routeWebSocket(/\/v1\/ws/, () => {});
+    await page.page.reload();
+    await page.answered(0);
+    expect(await page.messages()).toEqual(["What is a session?"]);
+    expect(await page.connection()).toBe("none");
+    expect(page.errors).toEqual([]);
+  });
+
+  it("is sent by another tab when the one that it was typed in is killed within the call", async () => {
+    const one = await DemoPage.open(browser, room());
+    const two = await one.tab();
+    await server.kill();
+    await one.page.waitForSelector("#status:not([state=live])");
+    const sent = one.page.waitForEvent("console", (message) => message.text() === "sent");
+    const hangs = one.page.evaluate(() => {
+      const input = document.querySelector<HTMLTextAreaElement>(".chat textarea");
+      if (!input) throw new Error("nowhere to type");
+      input.value = "typed in a tab that is killed";
+      input.form?.requestSubmit();
+      console.log("sent");
+      // Nothing of this page runs any more, and it is closed by force.
+      for (;;);
+    });
+    hangs.catch(() => {});
+    await sent;
+    await one.page.close();
+    await server.start();
+    await two.answered(0);
+    expect(await two.messages()).toEqual(["typed in a tab that is killed"]);
+    expect(two.errors).toEqual([]);
   });
 });
 
@@ -136,7 +175,7 @@ describe("two chats and a task", () => {
   it("stay away when told to, and come back when told to", async () => {
     const page = await DemoPage.open(browser, room());
     await page.page.click("#leave");
-    await page.page.waitForSelector('#status[data-state="idle"]');
+    await page.page.waitForSelector('#status[state="idle"]');
     await page.ask("typed while away");
     await page.page.waitForSelector('.message[data-state="pending"]');
     await page.page.click("#leave");
