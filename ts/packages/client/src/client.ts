@@ -1,6 +1,7 @@
 import { Connection } from "./connection.ts";
+import { CLOSE_PROTOCOL } from "./connection-state.ts";
 import { browserEnv } from "./env/browser.ts";
-import type { Carrier, Env, KeyValue } from "./env/env.ts";
+import type { Cancel, Carrier, Env, KeyValue } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { Identity } from "./identity.ts";
 import { Listeners } from "./listeners.ts";
@@ -71,6 +72,8 @@ export class Client {
   readonly #identity: Identity;
   readonly #link: Link;
   readonly #parts: LinkParts;
+  readonly #cache: SessionCache | undefined;
+  #stopSignals: Cancel | undefined;
   readonly #outbox: Outbox;
   readonly #sessions = new Map<string, { readonly session: Session; holders: number }>();
   readonly #listeners = new Listeners<Status>();
@@ -111,6 +114,7 @@ export class Client {
     this.#parts = { env, open, url: options.url, token, identity: this.#identity, log: new Log(), owner };
     this.#link = make(this.#parts);
     this.#outbox.load();
+    this.#cache = options.cache;
     this.#status = { state: "idle", since: env.now() };
   }
 
@@ -146,6 +150,9 @@ export class Client {
   /** Connects, and from then on comes back by itself. */
   connect(): void {
     this.#mustBeOpen();
+    // A page that is hidden may never run again.
+    if (this.#cache)
+      this.#stopSignals ??= this.#env.signals((signal) => /hidd|froz|stor|leav/.test(signal) && this.#save());
     this.#link.connect();
   }
 
@@ -170,6 +177,7 @@ export class Client {
   /** Ends everything. What is unsent stays in the storage, for the next client of this tab. */
   close(): void {
     this.#closed = true;
+    this.#stopSignals?.();
     this.#link.close();
     for (const { session } of this.#sessions.values()) session.end();
     this.#sessions.clear();
@@ -194,6 +202,10 @@ export class Client {
     return session;
   }
 
+  #save(): void {
+    for (const { session } of this.#sessions.values()) session.save();
+  }
+
   #mustBeOpen(): void {
     if (this.#closed) throw new HoldfastError("closed", "this client was closed; make another one");
   }
@@ -203,6 +215,7 @@ export class Client {
     return new Session(
       {
         env: this.#env,
+        cache: this.#cache,
         get open() {
           return link.open;
         },
@@ -257,6 +270,7 @@ export class Client {
       next.state === now.state && next.retryAt === now.retryAt && next.reason === now.reason && next.code === now.code;
     if (same) return;
     this.#status = { ...next, since: next.state === now.state ? now.since : this.#env.now() };
+    if (next.code === CLOSE_PROTOCOL) this.report("error").catch(() => {});
     if (this.#notifying) return;
     this.#notifying = true;
     this.#env.soon(() => {

@@ -1,5 +1,5 @@
 export { Client, type ClientOptions, type Status } from "./client.ts";
-export type { State } from "./connection-state.ts";
+export type { State } from "./connection-types.ts";
 export type { Entry, EventEntry, MessageEntry, RunEntry, Segment, StateEntry } from "./entry.ts";
 export { browserEnv } from "./env/browser.ts";
 export type {

@@ -1,4 +1,4 @@
-import type { State } from "./connection-state.ts";
+import type { State } from "./connection-types.ts";
 import type { Env } from "./env/env.ts";
 import type { Identity } from "./identity.ts";
 import type { Log } from "./log.ts";

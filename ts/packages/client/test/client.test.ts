@@ -93,13 +93,11 @@ describe("connecting", () => {
 
   it("counts down to the next attempt, and retryNow makes it", async () => {
     const client = await connected();
-    env.onDial = (pipe) => env.soon(() => pipe.end());
-    env.pipe.end();
-    await env.settle();
-    for (let i = 0; i < 6; i++) await env.advance(1_000);
+    server.down();
+    await env.advance(6_000);
     expect(client.status.state).toBe("offline");
     expect(client.status.retryAt).toBeGreaterThan(env.clock);
-    env.onDial = (pipe) => server.accept(pipe);
+    server.back();
     client.retryNow();
     await env.settle();
     expect(client.status.state).toBe("live");
@@ -228,8 +226,9 @@ describe("tokens", () => {
     await env.advance(5_000);
     expect(client.status.state).toBe("live");
     expect(token).toHaveBeenCalledTimes(1);
-    env.pipe.end();
     env.sleep(3_590_000);
+    server.exp = env.clock + 3_600_000;
+    env.pipe.end();
     await env.advance(5_000);
     expect(client.status.state).toBe("live");
     expect(token).toHaveBeenCalledTimes(2);
@@ -282,7 +281,7 @@ describe("tokens", () => {
       .mockResolvedValue("tok");
     const client = make({ token });
     client.connect();
-    await env.advance(17_000);
+    await env.advance(25_000);
     expect(client.status.state).toBe("live");
   });
 });
