@@ -3,7 +3,7 @@ import type { Stream } from "../env/stream.ts";
 import { type ClientFrame, decode } from "../wire.ts";
 import { Cursors } from "./cursors.ts";
 
-export type Hello = Extract<ClientFrame, { t: "hello" }> & { readonly hidden?: boolean };
+export type Hello = Extract<ClientFrame, { t: "hello" }>;
 export type Mode = "events" | "poll";
 
 /** What a pipe asks of those who made it. */
@@ -47,6 +47,7 @@ export class HttpPipe implements Pipe {
   #patience: number;
 
   #hello: Hello | undefined;
+  #hidden = false;
   #over = false;
   /** The request under way. What comes of an earlier one is not listened to. */
   #request = 0;
@@ -86,10 +87,11 @@ export class HttpPipe implements Pipe {
   }
 
   send(text: string): void {
-    const frame = JSON.parse(text) as ClientFrame | { t: "view"; hidden: boolean };
+    const frame = JSON.parse(text) as ClientFrame;
     switch (frame.t) {
       case "hello":
         this.#hello = frame;
+        this.#hidden = frame.hidden === true;
         for (const sub of frame.subs) this.#cursors.ask(sub);
         return this.#ask();
       case "sub":
@@ -99,10 +101,12 @@ export class HttpPipe implements Pipe {
         // It is not worth a request: what still comes of it nobody reads, and the next request leaves it out.
         return this.#cursors.forget(frame.s);
       case "token":
-        return this.#change({ token: frame.token }, true);
+        if (this.#hello) this.#hello = { ...this.#hello, token: frame.token };
+        return this.#askAgain();
       case "view":
+        this.#hidden = frame.hidden;
         // Only who looks needs to hear more often than before.
-        return this.#change({ hidden: frame.hidden }, !frame.hidden);
+        return frame.hidden ? undefined : this.#askAgain();
       case "ping":
         return this.#ping(frame.n);
       case "send":
@@ -121,12 +125,6 @@ export class HttpPipe implements Pipe {
   /** The machine above is to come back at once, with its cursors. */
   moveOn(reason: string): void {
     this.#say({ t: "bye", code: 1012, reason, after: 0, spread: 0 });
-  }
-
-  #change(change: Partial<Hello>, ask: boolean): void {
-    if (!this.#hello) return;
-    this.#hello = { ...this.#hello, ...change };
-    if (ask) this.#askAgain();
   }
 
   /**
@@ -158,13 +156,15 @@ export class HttpPipe implements Pipe {
     const { env, stream } = this.#parts;
     const mode = this.#mode;
     const wait = this.#welcomed ? Math.min(LONGEST_WAIT, this.#beat() * 0.8) : FIRST_WAIT;
-    const hello = { ...this.#hello, gen, subs: this.#cursors.list(), ...(mode === "poll" && { wait }) };
+    const { hidden: _, ...hello } = this.#hello;
+    const more = { ...(this.#hidden && { hidden: true }), ...(mode === "poll" && { wait }) };
+    const body = JSON.stringify({ ...hello, gen, ...more, subs: this.#cursors.list() });
     const mine = ++this.#request;
     const current = () => mine === this.#request && !this.#over;
     const asked = env.now();
     this.#buffer = "";
     this.#timer = this.#deadline(mode, wait);
-    this.#cancel = stream(this.#parts.address(mode), JSON.stringify(hello), {
+    this.#cancel = stream(this.#parts.address(mode), body, {
       answered: (status, after) => current() && status !== 200 && this.#refused(status, after),
       text: (chunk) => current() && this.#text(chunk, current),
       ended: (broken) => current() && this.#ended(broken, asked),
@@ -202,7 +202,7 @@ export class HttpPipe implements Pipe {
     if (!frame) return;
     if (this.#mode === "events") this.#timer?.();
     if (frame.t === "welcome") {
-      const { beat, exp, rest = beat } = frame as typeof frame & { rest?: number };
+      const { beat, exp, rest = beat } = frame;
       this.#beats = [beat, rest];
       const first = !this.#welcomed;
       this.#welcomed = true;
@@ -237,7 +237,7 @@ export class HttpPipe implements Pipe {
 
   #beat(): number {
     const [visible, hidden] = this.#beats;
-    return this.#hello?.hidden ? hidden : visible;
+    return this.#hidden ? hidden : visible;
   }
 
   #refused(status: number, after?: number): void {
@@ -293,7 +293,7 @@ export class HttpPipe implements Pipe {
 
   #answers(text: string): void {
     for (const line of text.split("\n")) {
-      const type: string | undefined = decode(line)?.t;
+      const type = decode(line)?.t;
       if (!this.#over && type && type !== "ready") this.#on.message(line);
     }
     // The answers make the line look alive, also where the stream beside it is dead.

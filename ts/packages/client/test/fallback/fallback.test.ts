@@ -187,11 +187,7 @@ describe("over events", () => {
 
   it("a quiet line that lives is left alone", async () => {
     const { world, client } = await overEvents();
-    for (let beat = 0; beat < 10; beat++) {
-      await world.env.advance(25_000);
-      world.say({ t: "ping", n: beat });
-    }
-    await world.env.advance(10);
+    await world.env.advance(250_000);
     expect(client.status.state).toBe("live");
     expect(kinds(world)).toEqual(["events"]);
   });
@@ -245,7 +241,7 @@ describe("over polling", () => {
     const states = new Set<string>();
     client.onStatus(({ state }) => states.add(state));
     await world.env.advance(300_000);
-    expect(world.attaches.length - before).toBeLessThan(20);
+    expect(world.attaches.length - before).toBeLessThan(40);
     world.server.log("chat").append("message", "late");
     await world.env.advance(100);
     expect(data(chat)).toEqual(["old", "late"]);

@@ -114,6 +114,12 @@ export class HttpWorld {
       if (i >= 0) this.#living.splice(i, 1);
     };
     this.env.soon(() => on.answered(200));
+    const beat = (): void => {
+      if (!pipe.living) return;
+      this.server.say({ t: "ping", n: 1 }, pipe);
+      this.env.timer(beat, this.server.beat);
+    };
+    if (kind === "events") this.env.timer(beat, this.server.beat);
     if (kind === "events") return stop;
     let cancel = this.env.timer(() => finish(), hello.wait ?? 20_000);
     const finish = () => {
@@ -145,10 +151,9 @@ export class HttpWorld {
 
   async #aside(body: string): Promise<{ status: number; text: string }> {
     this.asides.push(body.split("\n"));
-    const answers: string[] = ['{"t":"ready","beat":10000,"rest":25000}'];
-    const pipe = this.#connect(body, (text) => {
-      if (!text.includes('"t":"welcome"')) answers.push(text);
-    });
+    const answers: string[] = [];
+    const verified = body.replace('"mode":"aside"', '"mode":"standby"');
+    const pipe = this.#connect(verified, (text) => answers.push(text));
     await this.env.settle();
     pipe.drop();
     return { status: 200, text: answers.join("\n") };
