@@ -19,6 +19,8 @@ const MUTE = 10_000;
 /** How long a channel may take to carry a message to its own page. */
 const TEST_TIMEOUT = 100;
 const RETEST = 10_000;
+/** How long several tabs that might take over wait for each other at most. */
+const PATIENCE = 100;
 /** How long a new connection may take to bring all up to date before it replaces one that works. */
 const OVERLAP = 1_000;
 /** After a sleep all tabs wake at once: what the leader has to say may come a moment later than one's own clock. */
@@ -72,6 +74,7 @@ export class TabsLink implements Link {
   #testedAt = 0;
   #testing = false;
   #steals: number[] = [];
+  #stealAt = 0;
   #lock: Cancel | undefined;
   #granted = false;
   #evaluated = { at: 0, visible: false };
@@ -80,9 +83,11 @@ export class TabsLink implements Link {
   #led: Leadership | undefined;
   #solo: Leadership | undefined;
   #links = 0;
-  #leasedAt = 0;
+  #posted: Lease | undefined;
   #welcomedAt = 0;
   #feed: Feed | undefined;
+  /** What this tab led, until its successor has said so or the moment is over. */
+  #ghost: Lease | undefined;
   #joined: Cancel | undefined;
   /** What this tab reads, for a connection to begin with. */
   readonly #reading = new Map<string, number | undefined>();
@@ -244,7 +249,7 @@ export class TabsLink implements Link {
     if (!this.#running || this.#testing) return;
     const now = this.#env.now();
     const visible = this.#env.visible();
-    const leader = this.#best();
+    const leader = this.#incumbent();
     this.#forgive(leader, now, visible);
     this.#evaluated = { at: now, visible };
     const verdict = decide({
@@ -253,12 +258,12 @@ export class TabsLink implements Link {
       deaf: this.#deaf,
       leading: this.#led !== undefined,
       granted: this.#granted,
-      leader: this.#best(),
+      leader: this.#incumbent(),
       vacant: this.#vacant,
       steals: this.#steals,
     });
     if (verdict === "lead" && !this.#led) this.#lead();
-    if (verdict === "steal") this.#steal();
+    if (verdict === "steal") this.#stealSoon(leader !== undefined && isFresh(leader.at, now));
     if (verdict === "alone" && !this.#solo && !this.#led) this.#goSolo();
     this.#queue(verdict === "wait" || (verdict === "follow" && visible));
     if (verdict === "wait" && visible) this.#later(MOMENT);
@@ -278,17 +283,37 @@ export class TabsLink implements Link {
     this.#env.timer(() => turn === this.#turn && this.#evaluate(), ms);
   }
 
-  /** The leader that is known and hears, the highest first, and one that is connected before one that is not. */
-  #best(): Lease | undefined {
+  /** The best of the leaders that hear: by what matters, and of equals the highest. */
+  #first(matters: (lease: Lease) => boolean): Lease | undefined {
     const now = this.#env.now();
     return [...this.#leases.values()]
       .filter(({ tab }) => now >= (this.#mute.get(tab) ?? 0))
-      .sort((a, b) => Number(!!b.welcome) - Number(!!a.welcome) || b.epoch - a.epoch)[0];
+      .sort((a, b) => Number(matters(b)) - Number(matters(a)) || b.epoch - a.epoch)[0];
+  }
+
+  /** To follow: one that is connected. */
+  #best(): Lease | undefined {
+    return this.#first(({ welcome }) => welcome !== undefined);
+  }
+
+  /** To leave in office: one that somebody looks at, though it may be on its way to be connected yet. */
+  #incumbent(): Lease | undefined {
+    return this.#first(({ visible, at }) => visible && isFresh(at, this.#env.now()));
   }
 
   #leaseOf(tab: string): Lease | undefined {
     if (tab !== this.#me) return this.#leases.get(tab);
-    return (this.#led?.attached ? this.#led : (this.#solo ?? this.#led))?.lease;
+    return (this.#led?.attached ? this.#led : (this.#solo ?? this.#led))?.lease ?? this.#ghost;
+  }
+
+  /** While the old leader still serves, there is time to see whether another tab is quicker. */
+  #stealSoon(served: boolean): void {
+    const now = this.#env.now();
+    if (!served || (now >= this.#stealAt && now - this.#stealAt < TICK)) return this.#steal();
+    if (now < this.#stealAt) return;
+    const pause = this.#env.random() * PATIENCE;
+    this.#stealAt = now + pause;
+    this.#later(pause);
   }
 
   #steal(): void {
@@ -326,7 +351,7 @@ export class TabsLink implements Link {
     const made: Leadership = new Leadership(this.#me, { ...this.#parts, token: this.#token }, identity, {
       tell: (frames, to) => this.#tell(made, frames, to),
       heard: () => {
-        if (made.shared && this.#env.now() - this.#leasedAt >= TICK) this.#lease();
+        if (made.shared && this.#env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
         if (this.#feed?.tab !== this.#me && made.hub.upToDate()) this.#evaluate();
       },
       changed: () => {
@@ -364,17 +389,28 @@ export class TabsLink implements Link {
   #lease(): void {
     if (!this.#led) return;
     const { lease } = this.#led;
-    this.#leasedAt = lease.at;
+    this.#posted = lease;
     this.#say(lease);
     this.#siblings.storage.set(this.#key("lease"), JSON.stringify(lease));
   }
 
-  /** The server lets another one live, or another one has it. */
+  /**
+   * Another one leads: the server has said so, or that one has. It is not told as an end, since it is none: everybody goes
+   * over to the successor as soon as that says that it is connected, which it is about to.
+   */
   #stepDown(): void {
-    this.#vacant = this.#env.now();
-    this.#resign();
+    const led = this.#led;
+    if (!led) return;
+    this.#ghost = this.#feed?.tab === this.#me ? this.#posted : undefined;
+    this.#led = undefined;
+    led.end();
     this.#release();
-    this.#later(MOMENT);
+    this.#vacant = this.#env.now();
+    const turn = this.#turn;
+    this.#env.timer(() => {
+      this.#ghost = undefined;
+      if (turn === this.#turn) this.#evaluate();
+    }, MOMENT);
     this.#evaluate();
     this.#parts.owner.changed();
   }
@@ -383,12 +419,10 @@ export class TabsLink implements Link {
     const led = this.#led;
     if (!led) return;
     this.#led = undefined;
-    if (this.#feed?.tab === this.#me && !this.#solo?.attached) this.#cut();
     led.end();
     this.#say({ m: "resign", tab: this.#me });
-    if (this.#parse(this.#siblings.storage.get(this.#key("lease")))?.tab === this.#me) {
-      this.#siblings.storage.set(this.#key("lease"), null);
-    }
+    const key = this.#key("lease");
+    if (this.#parse(this.#siblings.storage.get(key))?.tab === this.#me) this.#siblings.storage.set(key, null);
   }
 
   // The lock. It tells of a leader's end at once, and serves for nothing else.
@@ -437,6 +471,8 @@ export class TabsLink implements Link {
     const to = this.#choose();
     const now = this.#feed;
     if (to && now?.tab === to.tab && now.link === to.link) return this.#tidy();
+    if (!to && now?.tab === this.#me && this.#ghost) return;
+    this.#ghost = undefined;
     if (now) this.#cut();
     if (to) this.#join(to);
     this.#tidy();
@@ -543,8 +579,14 @@ export class TabsLink implements Link {
     // A tab of another user, who signed in where the name is the same.
     if (lease.welcome && lease.welcome.user !== this.#user) return;
     this.#leases.set(lease.tab, lease);
+    // Whom it replaced has no more to say.
+    if (lease.welcome) this.#forget(lease.epoch);
     this.#evaluate();
     if (lease.tab === this.#feed?.tab || !this.#feed) this.#parts.owner.changed();
+  }
+
+  #forget(below: number): void {
+    for (const { tab, epoch } of [...this.#leases.values()]) if (epoch < below) this.#leases.delete(tab);
   }
 
   #serve(message: Extract<Message, { to: string; m: "join" | "up" | "call" }>): void {
