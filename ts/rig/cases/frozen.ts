@@ -1,0 +1,97 @@
+import { both, type Case, KEEPS_SOCKETS } from "./case.ts";
+
+const older = { features: KEEPS_SOCKETS };
+
+/** The browser froze the page. */
+export const frozen: readonly Case[] = [
+  {
+    id: 5,
+    title: "frozen 10 s, line fine; the browser cuts the socket",
+    target: 250,
+    dials: 1,
+    peers: true,
+    async run(s) {
+      await s.freeze();
+      await s.wait(10_000);
+      return s.back(await s.thaw());
+    },
+  },
+  {
+    id: 6,
+    title: "frozen 10 s, line fine; the browser keeps the socket",
+    target: 130,
+    dials: 0,
+    setup: older,
+    async run(s) {
+      await s.freeze();
+      await s.wait(10_000);
+      return s.back(await s.thaw());
+    },
+  },
+  {
+    id: 7,
+    title: "frozen 10 s, path dead; the browser keeps the socket",
+    target: 450,
+    dials: 1,
+    peers: true,
+    setup: older,
+    async run(s) {
+      await s.freeze();
+      s.proxy.zombify();
+      await s.wait(10_000);
+      return s.back(await s.thaw());
+    },
+  },
+  {
+    id: 8,
+    title: "frozen 60 s, path dead; the browser keeps the socket",
+    target: 450,
+    dials: 1,
+    setup: older,
+    async run(s) {
+      await s.freeze();
+      s.proxy.zombify();
+      await s.wait(60_000);
+      return s.back(await s.thaw());
+    },
+  },
+  ...both({
+    id: 9,
+    title: "frozen 10 min, 6000 messages missed; one render",
+    target: 600,
+    scaled: "6000 messages in 30 s",
+    async run(s) {
+      await s.freeze();
+      if (s.client === "ours") s.proxy.zombify();
+      await s.writer.stop();
+      s.writer.start(200);
+      await s.wait(30_000);
+      const event = await s.thaw();
+      const figure = await s.back(event);
+      const { renders } = await s.page.report();
+      const largest = Math.max(...renders.filter(([at]) => at >= event).map(([, added]) => added));
+      s.expect(largest >= 5_900, `what was missed came in one render; the largest had ${largest}`);
+      return figure;
+    },
+  }),
+  {
+    id: 10,
+    title: "frozen by the system although it holds a lock, as on Android",
+    target: 250,
+    dials: 1,
+    setup: { features: { enable: ["stop-in-background:DelayForBackgroundTabFreezingMills/5000"] } },
+    async run(s) {
+      await s.page.tab.ask("void navigator.locks.request('held', () => new Promise(() => {}))");
+      await s.hide();
+      await s.wait(20_000);
+      const event = await s.show();
+      const figure = await s.back(event);
+      const { events } = await s.page.report();
+      s.expect(
+        events.some(({ name }) => name === "freeze"),
+        "the page was frozen",
+      );
+      return figure;
+    },
+  },
+];
