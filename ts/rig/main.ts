@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CLIENTS, type ClientName } from "./page/report.ts";
-import { casesOf, nameOf, type Order, passed, runAll } from "./runner.ts";
+import { casesOf, nameOf, type Order, passed, pending, runAll } from "./runner.ts";
 import { ms, remarks, table } from "./table.ts";
 
 const usage = `npm run coming-back -w holdfast-rig -- [options]
@@ -45,6 +45,9 @@ async function main(): Promise<number> {
   });
   if (values.json) writeFileSync(values.json, JSON.stringify(results, replaceInfinity, 2));
   console.log(`${table(results)}\n\n${remarks(results)}`);
+  for (const of of cases.filter(pending)) {
+    console.log(`case ${nameOf(of)} is pending, this checkout lacks ${of.needs?.join(", ")}: ${of.title}`);
+  }
   return results.every((result) => result.client !== "ours" || passed(result)) ? 0 : 1;
 }
 

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { aliases } from "./parts.ts";
 import type { PageConfig } from "./page/report.ts";
 import { closed, listening } from "./peers/http.ts";
 import { root, sleep } from "./tools.ts";
@@ -67,12 +68,11 @@ export class Pages {
 
 let bundled: Promise<string> | undefined;
 
-/** The page's script, bundled once a run, of the sources of our packages and not of what was built of them before. */
+/** The page's script, bundled once a run. */
 function bundle(): Promise<string> {
-  const source = (name: string) => join(root, "ts", "packages", name, "src", "index.ts");
   bundled ??= build({
     entryPoints: [join(root, "ts", "rig", "page", "main.ts")],
-    alias: { "@holdfast/client": source("client") },
+    alias: aliases(),
     bundle: true,
     format: "esm",
     target: "es2022",

@@ -75,6 +75,11 @@ export class Proxy {
     for (const link of this.#links) link.mode = "drop";
   }
 
+  /** What clients send still arrives, and they hear nothing any more. */
+  mute(): void {
+    for (const link of this.#links) if (link.mode === "pass") link.mode = "mute";
+  }
+
   /** As zombify, but what is sent is kept, and comes after release. */
   hold(): void {
     for (const link of this.#links) if (link.mode === "pass") link.mode = "hold";
@@ -140,7 +145,7 @@ export class Proxy {
   }
 }
 
-type Mode = "pass" | "drop" | "hold";
+type Mode = "pass" | "drop" | "hold" | "mute";
 
 /** One connection through the proxy. */
 class Link {
@@ -165,8 +170,8 @@ class Link {
     upstream.on("error", () => {});
     this.#up = new Lane(proxy, upstream);
     this.#down = new Lane(proxy, client);
-    this.#join(client, this.#up);
-    this.#join(upstream, this.#down);
+    this.#join(client, this.#up, ["drop"]);
+    this.#join(upstream, this.#down, ["drop", "mute"]);
     this.#up.push(first);
     upstream.once("data", () => this.#slamLater());
     upstream.on("close", () => this.#closed());
@@ -178,10 +183,9 @@ class Link {
 
   set mode(mode: Mode) {
     this.#mode = mode;
-    for (const lane of [this.#up, this.#down]) {
-      if (mode === "drop") lane?.clear();
-      lane?.pause(mode === "hold");
-    }
+    if (mode === "drop") this.#up?.clear();
+    if (mode === "drop" || mode === "mute") this.#down?.clear();
+    for (const lane of [this.#up, this.#down]) lane?.pause(mode === "hold");
   }
 
   release(): void {
@@ -196,15 +200,14 @@ class Link {
     this.ended();
   }
 
-  #join(from: net.Socket, lane: Lane): void {
-    from.on("data", (chunk) => {
-      if (this.#mode !== "drop") lane.push(chunk);
-    });
-    from.on("end", () => {
-      if (this.#mode !== "drop") lane.push("end");
-    });
+  #join(from: net.Socket, lane: Lane, dead: readonly Mode[]): void {
+    const push = (piece: Piece) => {
+      if (!dead.includes(this.#mode)) lane.push(piece);
+    };
+    from.on("data", push);
+    from.on("end", () => push("end"));
     from.on("close", (broken) => {
-      if (broken && this.#mode !== "drop") lane.push("reset");
+      if (broken) push("reset");
     });
   }
 
@@ -218,11 +221,13 @@ class Link {
   }
 }
 
+type Piece = Buffer | "end" | "reset";
+
 /** What travels one way, in order, each piece when its time has come. */
 class Lane {
   readonly #proxy: Proxy;
   readonly #to: net.Socket;
-  #queue: { readonly due: number; readonly piece: Buffer | "end" | "reset" }[] = [];
+  #queue: { readonly due: number; readonly piece: Piece }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #paused = false;
   #last = 0;
@@ -232,7 +237,7 @@ class Lane {
     this.#to = to;
   }
 
-  push(piece: Buffer | "end" | "reset"): void {
+  push(piece: Piece): void {
     const size = typeof piece === "string" ? 0 : piece.length;
     const due = Math.max(this.#last, performance.now() + this.#proxy.delay) + (size * 1_000) / this.#proxy.rate;
     this.#last = due;

@@ -1,6 +1,7 @@
 import { CASES } from "./cases/index.ts";
 import type { Case } from "./cases/case.ts";
 import type { ClientName } from "./page/report.ts";
+import { has } from "./parts.ts";
 import { Stage } from "./stage.ts";
 import { judge, type Outcome } from "./verdict.ts";
 
@@ -16,6 +17,9 @@ export interface Order {
   readonly client: ClientName;
   readonly n: number;
 }
+
+/** Whether a case waits for a part of the client that this checkout does not have. */
+export const pending = ({ needs = [] }: Case) => !needs.every(has);
 
 export const nameOf = ({ id, variant }: Case) => (variant ? `${id} ${variant}` : String(id));
 

@@ -43,7 +43,8 @@ export class Stage {
   /** What a reader of the figures should know. */
   readonly notes: string[] = [];
   readonly #setup: Setup;
-  #visit: Visit | undefined;
+  /** The pages that must show everything at the end, the first one first. */
+  readonly visits: Visit[] = [];
   #other: Tab | undefined;
   #event = 0;
 
@@ -83,8 +84,9 @@ export class Stage {
   // ---- who is there
 
   get page(): Visit {
-    if (!this.#visit) throw new Error("the page is not open");
-    return this.#visit;
+    const [first] = this.visits;
+    if (!first) throw new Error("the page is not open");
+    return first;
   }
 
   get writer(): Writer {
@@ -117,7 +119,15 @@ export class Stage {
 
   /** Opens the page in another tab, in front of the others. */
   async visit(config: PageConfig = this.config): Promise<Visit> {
-    return new Visit(await this.browser.open(this.pages.url(config)));
+    const visit = new Visit(await this.browser.open(this.pages.url(config)));
+    this.visits.push(visit);
+    return visit;
+  }
+
+  /** Closes a page; nothing is expected of it any more. */
+  async leaves(visit: Visit): Promise<void> {
+    this.visits.splice(this.visits.indexOf(visit), 1);
+    await visit.tab.close();
   }
 
   // ---- what a person does
@@ -127,15 +137,16 @@ export class Stage {
   }
 
   /** Another tab comes in front of the page. */
-  async hide(): Promise<void> {
+  async hide(visit = this.page): Promise<void> {
+    const asked = Date.now();
     this.#other ??= await this.browser.open("about:blank");
     await this.#other.show();
-    await this.page.signal("hidden", 0);
+    await visit.signal("hidden", asked - 5).catch(() => this.note("the page did not hear that it was hidden"));
   }
 
   /** The page comes to the front; resolves with when it learnt of that. */
-  async show(): Promise<number> {
-    return this.#when("visible", () => this.page.tab.show());
+  async show(visit = this.page): Promise<number> {
+    return this.#when("visible", () => visit.tab.show(), visit);
   }
 
   async send(text: string): Promise<number> {
@@ -146,13 +157,13 @@ export class Stage {
 
   // ---- what a browser does
 
-  async freeze(): Promise<void> {
-    await this.page.chromium.freeze();
+  async freeze(visit = this.page): Promise<void> {
+    await visit.chromium.freeze();
   }
 
   /** Resolves with when the page learnt of it. */
-  async thaw(): Promise<number> {
-    return this.#when("resume", () => this.page.chromium.thaw());
+  async thaw(visit = this.page): Promise<number> {
+    return this.#when("resume", () => visit.chromium.thaw(), visit);
   }
 
   /** Goes to a page of another site. */
@@ -194,9 +205,9 @@ export class Stage {
   // ---- what is measured
 
   /** How long after an event the page showed a message that was written after it; Infinity for never. */
-  async back(event: number, cap = CAP): Promise<number> {
+  async back(event: number, visit = this.page): Promise<number> {
     this.#event = event;
-    const at = await this.page.firstAfter(event, cap);
+    const at = await visit.firstAfter(event, CAP);
     return at === undefined ? Infinity : at - event;
   }
 
@@ -221,18 +232,18 @@ export class Stage {
       const holdfast = this.backend;
       this.pages.desk.mint = () => holdfast.token(USER, tokenLife);
     }
-    this.#visit = await this.visit();
-    if (this.client === "ours") await this.#visit.becomes("live");
+    const first = await this.visit();
+    if (this.client === "ours") await first.becomes("live");
     if (this.#setup.rate !== 0) {
       for (const writer of this.writers) writer.start();
-      await this.#visit.firstAfter(Date.now(), 20_000);
+      await first.firstAfter(Date.now(), 20_000);
     }
     await sleep(this.#setup.warm ?? 6_000);
   }
 
-  async #when(signal: string, act: () => Promise<void>): Promise<number> {
+  async #when(signal: string, act: () => Promise<void>, visit = this.page): Promise<number> {
     const asked = Date.now();
     await act();
-    return this.page.signal(signal, asked - 5);
+    return visit.signal(signal, asked - 5);
   }
 }

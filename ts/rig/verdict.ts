@@ -1,6 +1,8 @@
 import type { Case } from "./cases/case.ts";
 import type { Report } from "./page/report.ts";
 import type { Stage } from "./stage.ts";
+import { sleep } from "./tools.ts";
+import type { Visit } from "./visit.ts";
 
 /** What one run of a case came to. */
 export interface Outcome {
@@ -18,25 +20,32 @@ export async function judge(of: Case, stage: Stage, figure: number | void): Prom
   await Promise.all(stage.writers.map((writer) => writer.stop()));
   const ours = stage.client === "ours";
   const patience = ours ? 10_000 : 1_000;
-  for (const { session, written } of stage.writers) await stage.page.reaches(session, written, patience);
-  const report = await settled(stage, ours);
-  const dials = stage.proxy.dials(stage.event).length;
-  const lost = stage.writers.reduce((sum, { session, written }) => sum + written - distinct(report, session), 0);
   const faults = [...stage.faults];
-  if (ours) {
-    for (const { session, written } of stage.writers) faults.push(...disorder(report, session, written, of.gapAllowed));
-    if (report.unsent) faults.push(`${report.unsent} messages are still in the outbox`);
-    faults.push(...report.errors);
-    if (of.dials !== undefined && dials > of.dials) faults.push(`${dials} dials, allowed are ${of.dials}`);
+  for (const visit of stage.visits) {
+    if (of.shows !== "a beginning") {
+      for (const { session, written } of stage.writers) await visit.reaches(session, written, patience);
+    }
+    if (ours) faults.push(...(await wrong(of, stage, visit)));
   }
+  const report = await stage.page.report();
+  const lost = stage.writers.reduce((sum, { session, written }) => sum + written - distinct(report, session), 0);
+  const dials = stage.proxy.dials(stage.event).length;
+  if (ours && of.dials !== undefined && dials > of.dials) faults.push(`${dials} dials, allowed are ${of.dials}`);
   return { figure: figure ?? undefined, dials, lost, faults, notes: stage.notes };
 }
 
-async function settled(stage: Stage, ours: boolean): Promise<Report> {
-  let report = await stage.page.report();
-  for (let i = 0; ours && report.unsent && i < 100; i++) {
-    await stage.wait(50);
-    report = await stage.page.report();
+async function wrong({ shows = "all" }: Case, stage: Stage, visit: Visit): Promise<readonly string[]> {
+  const report = await settled(visit);
+  const found = stage.writers.flatMap(({ session, written }) => disorder(report, session, written, shows));
+  if (report.unsent) found.push(`${report.unsent} messages are still in the outbox`);
+  return [...found, ...report.errors];
+}
+
+async function settled(visit: Visit): Promise<Report> {
+  let report = await visit.report();
+  for (let i = 0; report.unsent && i < 100; i++) {
+    await sleep(50);
+    report = await visit.report();
   }
   return report;
 }
@@ -45,15 +54,22 @@ const distinct = ({ records }: Report, session: string) =>
   new Set(records.filter(([s]) => s === session).map(([, n]) => n)).size;
 
 /** Where what the page showed is not the log from its first message to the last, each once and in order. */
-export function disorder(report: Report, session: string, last: number, gapAllowed = false): readonly string[] {
+export function disorder(
+  report: Report,
+  session: string,
+  last: number,
+  shows: NonNullable<Case["shows"]> = "all",
+): string[] {
   const shown = report.records.filter(([s]) => s === session).map(([, n]) => n);
   const found: string[] = [];
   for (let i = 1; i < shown.length; i++) {
     const [before = 0, now = 0] = [shown[i - 1], shown[i]];
     if (now <= before) found.push(`${session}: message ${now} after ${before}`);
-    else if (now > before + 1 && !gapAllowed) found.push(`${session}: ${before + 1} to ${now - 1} are missing`);
+    else if (now > before + 1 && shows !== "all after a gap") {
+      found.push(`${session}: ${before + 1} to ${now - 1} are missing`);
+    }
   }
   const end = shown.at(-1) ?? 0;
-  if (end !== last) found.push(`${session}: shown up to ${end} of ${last}`);
+  if (end !== last && shows !== "a beginning") found.push(`${session}: shown up to ${end} of ${last}`);
   return found.slice(0, 5);
 }

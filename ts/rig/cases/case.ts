@@ -1,3 +1,4 @@
+import type { Part } from "../parts.ts";
 import type { Setup, Stage } from "../stage.ts";
 
 /** One row of the acceptance matrix. */
@@ -13,8 +14,10 @@ export interface Case {
   /** Other clients are measured in it too. */
   readonly peers?: boolean;
   readonly setup?: Setup;
-  /** What of the log need not be shown, since it is a case of being told so. */
-  readonly gapAllowed?: boolean;
+  /** What of the log the page must show at the end; all, if not given. */
+  readonly shows?: "all" | "all after a gap" | "a beginning";
+  /** Parts of the client that the case is about. Where this checkout lacks one, the case is pending. */
+  readonly needs?: readonly Part[];
   /** How the case differs from its description, where waiting in full would show nothing more. */
   readonly scaled?: string;
   /** Does it; resolves with the figure, if there is one. */

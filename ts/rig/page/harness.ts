@@ -40,6 +40,7 @@ export class Harness {
     this.#watchSockets();
     this.#watchFetch();
     this.#watchClock();
+    this.#watchTabs(config.ours?.noChannel ?? false);
   }
 
   runs(client: Harnessed): void {
@@ -60,6 +61,10 @@ export class Harness {
     if (last?.state !== state) this.#report.statuses.push({ state, at: clock() });
   }
 
+  now(): number {
+    return clock();
+  }
+
   report(): Report {
     const { unsent, sends, outcomes, client } = this.#client;
     return {
@@ -71,9 +76,15 @@ export class Harness {
     };
   }
 
-  /** When the first message came that was written at `since` or later; the time of the signal, if one is named. */
+  /** When the first message came that was written at `since` or later. */
   first(since: number): number | undefined {
     return this.#report.records.find(([, , t]) => t >= since)?.[3];
+  }
+
+  /** The longest that the application got nothing between two moments, in ms. */
+  gap(since: number, end: number): number {
+    const times = [since, ...this.#report.records.map(([, , , at]) => at).filter((at) => at > since && at < end), end];
+    return Math.max(...times.slice(1).map((at, i) => at - (times[i] ?? at)));
   }
 
   /** When a signal was heard last, at `since` or later. */
@@ -130,6 +141,22 @@ export class Harness {
           dial.code = code;
         });
       }
+    };
+  }
+
+  /** Counts takings by force, and makes the page deaf to other tabs if it is to be. */
+  #watchTabs(deaf: boolean): void {
+    const { events } = this.#report;
+    const request = LockManager.prototype.request;
+    LockManager.prototype.request = function (this: LockManager, ...args: Parameters<typeof request>) {
+      const [, options] = args as unknown as [string, LockOptions | undefined];
+      if (options?.steal) events.push({ name: "steal", at: clock() });
+      return Reflect.apply(request, this, args) as ReturnType<typeof request>;
+    } as typeof request;
+    if (!deaf) return;
+    globalThis.BroadcastChannel = class extends BroadcastChannel {
+      override addEventListener(): void {}
+      override set onmessage(_: null) {}
     };
   }
 
