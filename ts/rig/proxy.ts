@@ -27,12 +27,13 @@ export class Proxy {
   /** How many new connections are still to be reset before they could say anything. */
   #resets = 0;
   readonly #target: number;
-  readonly delay: number;
+  /** In ms one way. */
+  delay: number;
   readonly #links = new Set<Link>();
   #server: net.Server | undefined;
   #port = 0;
 
-  /** Passes to a port of this machine; delay is in ms one way. */
+  /** Passes to a port of this machine. */
   constructor(target: number, delay = 50) {
     this.#target = target;
     this.delay = delay;

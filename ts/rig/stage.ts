@@ -157,12 +157,20 @@ export class Stage {
 
   // ---- what a browser does
 
+  /** Hides the page and freezes it: none is frozen that somebody looks at. */
   async freeze(visit = this.page): Promise<void> {
+    await this.hide(visit);
     await visit.chromium.freeze();
   }
 
-  /** Resolves with when the page learnt of it. */
-  async thaw(visit = this.page): Promise<number> {
+  /** Thaws the page and shows it; resolves with when the page learnt of the first. */
+  async thaw(): Promise<number> {
+    const { page } = this;
+    return this.#when("resume", () => Promise.all([page.chromium.thaw(), page.tab.show()]));
+  }
+
+  /** Thaws a page that stays hidden. */
+  async thawHidden(visit: Visit): Promise<number> {
     return this.#when("resume", () => visit.chromium.thaw(), visit);
   }
 
@@ -241,7 +249,7 @@ export class Stage {
     await sleep(this.#setup.warm ?? 6_000);
   }
 
-  async #when(signal: string, act: () => Promise<void>, visit = this.page): Promise<number> {
+  async #when(signal: string, act: () => Promise<unknown>, visit = this.page): Promise<number> {
     const asked = Date.now();
     await act();
     return visit.signal(signal, asked - 5);

@@ -72,12 +72,12 @@ export class Chromium implements Browser {
       .map(({ targetId }) => targetId);
   }
 
-  /** The processes that render pages. */
-  async renderers(): Promise<readonly number[]> {
+  /** The processes that render pages, and how long each has worked, in s. */
+  async renderers(): Promise<readonly (readonly [id: number, cpu: number])[]> {
     const { processInfo } = await this.#remote.send("SystemInfo.getProcessInfo");
-    return (processInfo as { type: string; id: number }[])
+    return (processInfo as { type: string; id: number; cpuTime: number }[])
       .filter(({ type }) => type === "renderer")
-      .map(({ id }) => id);
+      .map(({ id, cpuTime }) => [id, cpuTime] as const);
   }
 
   suspend(): void {

@@ -61,12 +61,11 @@ export const tabs: readonly Case[] = [
       const leader = await s.visit();
       await leader.becomes("live");
       await s.wait(3_000);
-      await s.hide(leader);
       await s.freeze(leader);
       await s.wait(5_000);
       const figure = await s.back(await s.show());
       await s.wait(3_000);
-      await s.thaw(leader);
+      await s.thawHidden(leader);
       await s.wait(3_000);
       await oneConnection(s);
       return figure;

@@ -3,7 +3,7 @@ import type { Dial, Message, PageConfig, Report } from "./report.ts";
 /** What a client's page does for the rig, besides receiving. */
 export interface Harnessed {
   /** Sends a message of the user. */
-  send?(session: string, text: string): void;
+  send?: (session: string, text: string) => void;
   unsent?(): number;
   outcomes?(): Record<string, string>;
   client?(): string;
@@ -54,6 +54,10 @@ export class Harness {
 
   rendered(added: number): void {
     this.#report.renders.push([clock(), added]);
+  }
+
+  fault(text: string): void {
+    this.#report.errors.push(text);
   }
 
   status(state: string): void {

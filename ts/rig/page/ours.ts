@@ -1,4 +1,4 @@
-import { Client, type ClientOptions, type Entry, HoldfastError, type Session } from "@holdfast/client";
+import { Client, type ClientOptions, HoldfastError, type Session } from "@holdfast/client";
 import { clock, type Harness, type Harnessed } from "./harness.ts";
 import type { Message } from "./report.ts";
 import { optional } from "./optional.ts";
@@ -18,7 +18,7 @@ export function ours(harness: Harness): Harnessed {
     unsent: () => [...open.values()].reduce((sum, { outbox }) => sum + outbox.length, 0),
     outcomes: () => Object.fromEntries([...open].map(([id, { outcome }]) => [id, outcome ?? ""])),
     client: () => client.clientId,
-    send(session, text) {
+    send(session: string, text: string) {
       const send: (typeof sends)[number] = { text, at: clock() };
       sends.push(send);
       open
@@ -28,6 +28,14 @@ export function ours(harness: Harness): Harnessed {
           () => (send.done = clock()),
           () => {},
         );
+    },
+    burst(session: string, who: string, count: number) {
+      // The page's own number outlives reloads as the messages must.
+      let n = Number(sessionStorage.getItem("rig:sent") ?? 0);
+      for (let i = 0; i < count; i++) {
+        open.get(session)?.send({ text: `${who}:${++n}` });
+        sessionStorage.setItem("rig:sent", String(n));
+      }
     },
     status: () => client.status,
     stats: () => client.stats,
@@ -46,19 +54,20 @@ async function askToken(): Promise<string> {
   return answer.text();
 }
 
-/** Renders as a page would, after each change, and notes what was not there before. */
+/** Renders as a page would, after each change, and notes what stands behind what was there before. */
 function watch(harness: Harness, session: Session): void {
-  let shown = new Map<number, Entry>();
+  let shown = 0;
   session.subscribe(() => {
-    const entries = new Map(session.entries.map((entry) => [entry.offset, entry]));
-    let added = 0;
-    for (const [offset, entry] of entries) {
-      if (shown.has(offset)) continue;
-      added++;
-      if (isMessage(entry.data)) harness.got(session.id, entry.data);
+    const { entries } = session;
+    let from = entries.length;
+    while (from > 0 && (entries[from - 1]?.offset ?? 0) > shown) from--;
+    const added = entries.slice(from);
+    for (const { offset, data } of added) {
+      if (offset <= shown) harness.fault(`offset ${offset} after ${shown}`);
+      shown = offset;
+      if (isMessage(data)) harness.got(session.id, data);
     }
-    shown = entries;
-    if (added) harness.rendered(added);
+    if (added.length) harness.rendered(added.length);
   });
 }
 
