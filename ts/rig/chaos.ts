@@ -18,6 +18,9 @@ type Harm = (typeof HARMS)[number];
 /** A frame that must not be doubled: a second hello on a connection is a breach that the server ends for good. */
 const SINGLE = new Set(["hello", "take", "bye"]);
 
+/** Frames of which there are so many that all the others would go unharmed beside them. */
+const FREQUENT = new Set(["send", "ack", "entry"]);
+
 /** A line that knows where WebSocket messages begin, and harms one here and there, whatever step of the protocol it is. */
 export class Chaos {
   /** How often each step was harmed in each way, as "up send cut". */
@@ -26,7 +29,7 @@ export class Chaos {
   readonly #chance: Chance;
   readonly #http = createServer((request, response) => this.#forward(request, response));
   readonly #door = new WebSocketServer({ noServer: true, perMessageDeflate: false });
-  /** The part of frames that are harmed; handshakes suffer ten times as often. */
+  /** The part of frequent frames that are harmed; others, and handshakes, suffer ten times as often. */
   #harm: number;
   #port = 0;
 
@@ -57,7 +60,7 @@ export class Chaos {
 
   /** What to do to a frame, if anything. */
   harm(way: "up" | "down", type: string): Harm | undefined {
-    if (this.#chance.next() >= this.#harm) return undefined;
+    if (this.#chance.next() >= this.#harm * (FREQUENT.has(type) ? 1 : 10)) return undefined;
     const harm = this.#chance.pick(HARMS);
     return harm === "double" && SINGLE.has(type) ? undefined : this.#noted(`${way} ${type}`, harm);
   }

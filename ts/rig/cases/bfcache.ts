@@ -19,7 +19,7 @@ export const bfcache: readonly Case[] = [
   ...both({
     id: 12,
     title: "back by the back button; the server heard of the leaving",
-    target: 250,
+    target: 200,
     dials: 1,
     async run(s) {
       const left = Date.now();
