@@ -55,12 +55,15 @@ type Options struct {
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
 	Origins []string
-	// HelloTimeout is how long a connection may take to authenticate. Default: 10 s. A long one lets strangers hold
-	// sockets.
+	// HelloTimeout is how long a connection may take to authenticate, and one in standby to be taken. Default: 10 s. A long
+	// one lets strangers hold sockets.
 	HelloTimeout time.Duration
-	// Beat is how long a connection may be silent in either direction; after 2.5 of it the peer is taken for gone. Default: 25 s.
-	// Proxies often cut connections that are silent for 60 s.
+	// Beat is how long a connection may be silent in either direction; after 2.5 of it the peer is taken for gone. Default: 10 s.
+	// A short one finds dead connections sooner and costs phones their batteries.
 	Beat time.Duration
+	// Rest is the beat of a connection whose page is hidden. Default: 25 s, or Beat if that is longer. Proxies often cut
+	// connections that are silent for 60 s.
+	Rest time.Duration
 	// WriteTimeout is how long a socket may take nothing before its connection is given up. Default: 60 s.
 	WriteTimeout time.Duration
 	// Lease is how long a run may go without a word of its producer before the server ends it as interrupted. Default:
@@ -113,7 +116,8 @@ func (o *Options) setDefaults() error {
 		o.Store = memory.New(memory.Options{})
 	}
 	def(&o.HelloTimeout, 10*time.Second)
-	def(&o.Beat, 25*time.Second)
+	def(&o.Beat, 10*time.Second)
+	def(&o.Rest, max(25*time.Second, o.Beat))
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
 	def(&o.Drain, 5*time.Second)

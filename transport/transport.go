@@ -24,7 +24,8 @@ type Conn interface {
 	Receive(fn func(msg []byte) error) error
 
 	// AppendMessage appends msg, framed as one message, to dst. It touches nothing of the connection and may be
-	// called by anyone at any time; all connections of one transport frame alike.
+	// called by anyone at any time. Connections whose [Info] names the same transport frame alike, and only those may
+	// be given each other's bytes.
 	AppendMessage(dst, msg []byte) []byte
 
 	// TryWrite writes as much of p as goes without waiting, and returns how much. p holds whole framed messages, or
@@ -48,14 +49,30 @@ type Conn interface {
 
 // Info describes a connection.
 type Info struct {
-	// Transport is its name: "websocket", "pipe".
+	// Transport is its name: "websocket", "pipe", "events", "poll".
 	Transport string
+	// Reach says which ways messages go.
+	Reach     Reach
 	Remote    netip.AddrPort
 	UserAgent string
 	Origin    string
 	// Path is that of the request that opened it, without the query.
 	Path string
 }
+
+// Reach is which ways the messages of a connection go.
+type Reach uint8
+
+const (
+	// Both: both ways, for as long as the connection lives.
+	Both Reach = iota
+	// Down: what the peer had to say came at once. Receive hands that over and then waits for the end; the peer cannot
+	// be asked anything, since it cannot answer.
+	Down
+	// Once: a request and its answer. Receive returns nil when all that the peer had to say was handed over; what was
+	// written until Serve returns is the answer.
+	Once
+)
 
 // Serve is what a transport calls with each connection that it has accepted. The goroutine is the connection's own; when
 // Serve returns the transport closes what is left.

@@ -48,18 +48,22 @@ type members struct {
 	In        int64 `json:"in"`
 }
 
-// helloMembers are those of hello, token and welcome.
+// helloMembers are those of hello, take, view, token, ready and welcome.
 type helloMembers struct {
 	Token  string              `json:"token"`
 	Client holdfast.ClientID   `json:"client"`
 	Gen    holdfast.Generation `json:"gen"`
 	Agent  string              `json:"agent"`
+	Mode   Mode                `json:"mode"`
+	Hidden bool                `json:"hidden"`
+	Wait   int64               `json:"wait"`
 	Subs   []subItem           `json:"subs"`
 	Conn   holdfast.ConnID     `json:"conn"`
 	User   holdfast.UserID     `json:"user"`
 	Now    int64               `json:"now"`
 	Exp    int64               `json:"exp"`
 	Beat   int64               `json:"beat"`
+	Rest   int64               `json:"rest"`
 	Max    int64               `json:"max"`
 }
 
@@ -109,6 +113,7 @@ type endMembers struct {
 	Reason  string         `json:"reason"`
 	Spread  int64          `json:"spread"`
 	Message string         `json:"msg"`
+	Park    bool           `json:"park"`
 }
 
 func decode(msg []byte) (*members, error) {
@@ -147,6 +152,11 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 	switch m.T {
 	case TypeHello:
 		return m.hello()
+	case TypeTake:
+		subs, err := m.subs()
+		return &Take{m.Hello.Gen, m.Hello.Hidden, subs}, err
+	case TypeView:
+		return &View{m.Hello.Hidden}, nil
 	case TypeSub:
 		s, err := (&subItem{m.Session, m.Sub}).sub()
 		return &s, err
@@ -165,7 +175,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 	case TypePong:
 		return &Pong{m.N}, nil
 	case TypeBye:
-		return &Bye{}, nil
+		return &Bye{Park: m.End.Park}, nil
 	}
 	return &Unknown{m.T}, nil
 }
@@ -175,18 +185,27 @@ func (m *members) hello() (*Hello, error) {
 	if err := json.Unmarshal(m.V, &version); err != nil {
 		return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "hello has no version v, which is a number")
 	}
-	h := &Hello{Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent}
+	subs, err := m.subs()
+	return &Hello{
+		Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent,
+		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Subs: subs,
+	}, err
+}
+
+// subs are the subscriptions of a hello or take.
+func (m *members) subs() ([]Sub, error) {
 	if len(m.Hello.Subs) > MaxSubs {
-		return nil, holdfast.Errorf(holdfast.CodeTooLarge, "hello names %d sessions, at most %d are allowed", len(m.Hello.Subs), MaxSubs)
+		return nil, holdfast.Errorf(holdfast.CodeTooLarge, "%s names %d sessions, at most %d are allowed", m.T, len(m.Hello.Subs), MaxSubs)
 	}
+	var subs []Sub
 	for i := range m.Hello.Subs {
 		s, err := m.Hello.Subs[i].sub()
 		if err != nil {
 			return nil, err
 		}
-		h.Subs = append(h.Subs, s)
+		subs = append(subs, s)
 	}
-	return h, nil
+	return subs, nil
 }
 
 func (i *subItem) sub() (Sub, error) {
@@ -224,7 +243,8 @@ func DecodeServer(msg []byte) (ServerFrame, error) {
 	case TypeEnd:
 		return &EndFrame{m.Session, m.Offset, holdfast.FragmentNo(m.N), m.Entry.Chain, m.Entry.Status, m.At, stdjson.RawMessage(m.Data)}, nil
 	case TypeWelcome:
-		return &Welcome{m.Hello.Conn, m.Hello.User, m.Hello.Now, m.Hello.Exp, m.Hello.Beat, m.Hello.Max}, nil
+		h := &m.Hello
+		return &Welcome{Conn: h.Conn, User: h.User, Now: h.Now, Exp: h.Exp, Beat: h.Beat, Rest: h.Rest, Max: h.Max}, nil
 	case TypeSub:
 		return &SubAnswer{m.Session, m.Outcome, m.Epoch, m.From, m.Head, m.More, m.code(), m.End.Message}, nil
 	case TypeLive:
@@ -243,6 +263,10 @@ func DecodeServer(msg []byte) (ServerFrame, error) {
 
 func (m *members) small() (ServerFrame, error) {
 	switch m.T {
+	case TypeReady:
+		return &Ready{m.Hello.Beat, m.Hello.Rest}, nil
+	case TypeReport:
+		return &ReportRequest{}, nil
 	case TypeExpiring:
 		return &Expiring{m.In}, nil
 	case TypeToken:
@@ -256,7 +280,7 @@ func (m *members) small() (ServerFrame, error) {
 		if err := json.Unmarshal(m.End.Code, &code); err != nil {
 			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "bye has no code")
 		}
-		return &Bye{code, m.End.Reason, m.After, m.End.Spread}, nil
+		return &Bye{Code: code, Reason: m.End.Reason, After: m.After, Spread: m.End.Spread}, nil
 	}
 	return &Unknown{m.T}, nil
 }

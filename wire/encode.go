@@ -66,11 +66,16 @@ func (o *object) optInt(n string, v int64) {
 	}
 }
 
+// flag appends the member unless v is false.
 func (o *object) flag(n string, v bool) {
 	if v {
-		o.name(n)
-		o.b = append(o.b, "true"...)
+		o.bool(n, v)
 	}
+}
+
+func (o *object) bool(n string, v bool) {
+	o.name(n)
+	o.b = strconv.AppendBool(o.b, v)
 }
 
 // raw appends v as it stands, which must be valid JSON; null if it is empty.
@@ -100,7 +105,7 @@ func Append(dst []byte, f ServerFrame) []byte {
 		return AppendFrag(dst, f)
 	case *EndFrame:
 		return AppendEnd(dst, f)
-	case *Welcome:
+	case *Welcome, *Ready:
 		return appendWelcome(dst, f)
 	case *SubAnswer:
 		return appendSubAnswer(dst, f)
@@ -127,6 +132,8 @@ func appendSmall(dst []byte, f ServerFrame) []byte {
 	case *Expiring:
 		o = begin(dst, TypeExpiring)
 		o.int("in", f.In)
+	case *ReportRequest:
+		o = begin(dst, TypeReport)
 	case *TokenAnswer:
 		o = begin(dst, TypeToken)
 		o.optInt("exp", f.Exp)
@@ -292,15 +299,25 @@ func AppendEnd(dst []byte, f *EndFrame) []byte {
 	return o.end()
 }
 
-func appendWelcome(dst []byte, f *Welcome) []byte {
-	o := begin(dst, TypeWelcome)
-	o.uint("v", Version)
-	o.str("conn", string(f.Conn))
-	o.str("user", string(f.User))
-	o.int("now", f.Now)
-	o.int("beat", f.Beat)
-	o.optInt("exp", f.Exp)
-	o.int("max", f.Max)
+// appendWelcome appends the answer to a hello of either kind.
+func appendWelcome(dst []byte, f ServerFrame) []byte {
+	var o object
+	switch f := f.(type) {
+	case *Ready:
+		o = begin(dst, TypeReady)
+		o.int("beat", f.Beat)
+		o.int("rest", f.Rest)
+	case *Welcome:
+		o = begin(dst, TypeWelcome)
+		o.uint("v", Version)
+		o.str("conn", string(f.Conn))
+		o.str("user", string(f.User))
+		o.int("now", f.Now)
+		o.int("beat", f.Beat)
+		o.optInt("rest", f.Rest)
+		o.optInt("exp", f.Exp)
+		o.int("max", f.Max)
+	}
 	return o.end()
 }
 
@@ -375,6 +392,11 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 	switch f := f.(type) {
 	case *Hello:
 		return appendHello(dst, f)
+	case *Take:
+		return appendTake(dst, f)
+	case *View:
+		o = begin(dst, TypeView)
+		o.bool("hidden", f.Hidden)
 	case *Sub:
 		o = begin(dst, TypeSub)
 		appendSub(&o, f)
@@ -382,15 +404,7 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o = begin(dst, TypeUnsub)
 		o.str("s", string(f.Session))
 	case *PageRequest:
-		o = begin(dst, TypePage)
-		o.str("id", f.ID)
-		o.str("s", string(f.Session))
-		if f.Before != 0 {
-			o.uint("before", uint64(f.Before))
-		}
-		// after shares its member with times, which are signed. No entry stands beyond either.
-		o.optInt("after", int64(min(f.After, math.MaxInt64)))
-		o.optInt("limit", int64(f.Limit))
+		return appendPageRequest(dst, f)
 	case *Send:
 		o = begin(dst, TypeSend)
 		o.str("s", string(f.Session))
@@ -403,9 +417,23 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o.str("token", f.Token)
 	case *Bye:
 		o = begin(dst, TypeBye)
+		o.flag("park", f.Park)
 	case ServerFrame: // ping, pong and unknown are the same both ways
 		return appendSmall(dst, f)
 	}
+	return o.end()
+}
+
+func appendPageRequest(dst []byte, f *PageRequest) []byte {
+	o := begin(dst, TypePage)
+	o.str("id", f.ID)
+	o.str("s", string(f.Session))
+	if f.Before != 0 {
+		o.uint("before", uint64(f.Before))
+	}
+	// after shares its member with times, which are signed. No entry stands beyond either.
+	o.optInt("after", int64(min(f.After, math.MaxInt64)))
+	o.optInt("limit", int64(f.Limit))
 	return o.end()
 }
 
@@ -416,18 +444,33 @@ func appendHello(dst []byte, f *Hello) []byte {
 	o.str("client", string(f.Client))
 	o.uint("gen", uint64(f.Gen))
 	o.opt("agent", f.Agent)
+	o.opt("mode", string(f.Mode))
+	o.flag("hidden", f.Hidden)
+	o.optInt("wait", f.Wait)
+	o.subs(f.Subs)
+	return o.end()
+}
+
+func appendTake(dst []byte, f *Take) []byte {
+	o := begin(dst, TypeTake)
+	o.uint("gen", uint64(f.Gen))
+	o.flag("hidden", f.Hidden)
+	o.subs(f.Subs)
+	return o.end()
+}
+
+func (o *object) subs(subs []Sub) {
 	o.name("subs")
 	o.b = append(o.b, '[')
-	for i := range f.Subs {
+	for i := range subs {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
 		sub := open(o.b)
-		appendSub(&sub, &f.Subs[i])
+		appendSub(&sub, &subs[i])
 		o.b = sub.end()
 	}
 	o.b = append(o.b, ']')
-	return o.end()
 }
 
 func appendSub(o *object, f *Sub) {

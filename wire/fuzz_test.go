@@ -13,6 +13,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(g.Frame))
 	}
 	f.Add([]byte(`{"t":"sub","s":"x","cur":{"r":[[1,2,3],[1,2,99999999999]]}}`))
+	f.Add([]byte(`{"t":"take","gen":18446744073709551615,"hidden":null,"subs":[{"s":"x","cur":{}},{}]}`))
+	f.Add([]byte(`{"t":"hello","v":1,"mode":"\u0000","wait":-9223372036854775808,"hidden":true}`))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if frame, err := DecodeClient(msg); err == nil {
 			again, err := DecodeClient(AppendClient(nil, frame))
@@ -48,6 +50,12 @@ func TestDecodeRefuses(t *testing.T) {
 		"version not a number":  {`{"t":"hello","v":"one"}`, "version"},
 		"no version":            {`{"t":"hello"}`, "version"},
 		"token not a string":    {`{"t":"hello","v":1,"token":{"a":"secret"}}`, "/token"},
+		"mode not a string":     {`{"t":"hello","v":1,"mode":7}`, "/mode"},
+		"hidden not a boolean":  {`{"t":"view","hidden":"yes"}`, "/hidden"},
+		"wait not a number":     {`{"t":"hello","v":1,"wait":"long"}`, "/wait"},
+		"take of no number":     {`{"t":"take","gen":"8"}`, "/gen"},
+		"take with a bad sub":   {`{"t":"take","gen":8,"subs":[{"s":"x","cur":{"r":[[1,2]]}}]}`, "/cur/r"},
+		"park not a boolean":    {`{"t":"bye","park":1}`, "/park"},
 		"cursor not an object":  {`{"t":"sub","s":"x","cur":"k.1"}`, "/cur"},
 		"cursor run too short":  {`{"t":"sub","s":"x","cur":{"e":"a","o":1,"g":1,"r":[[1,2]]}}`, "/cur/r"},
 		"cursor tag over 32":    {`{"t":"sub","s":"x","cur":{"e":"a","o":1,"g":1,"r":[[1,2,4294967296]]}}`, "tag"},
@@ -70,9 +78,11 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestDecodeRefusesTooMany(t *testing.T) {
-	many := `{"t":"hello","v":1,"subs":[` + strings.Repeat(`{"s":"a"},`, MaxSubs) + `{"s":"b"}]}`
-	if _, err := DecodeClient([]byte(many)); holdfast.CodeOf(err) != holdfast.CodeTooLarge {
-		t.Errorf("hello with %d sessions: %v", MaxSubs+1, err)
+	for _, kind := range []string{`"hello","v":1`, `"take","gen":1`} {
+		many := `{"t":` + kind + `,"subs":[` + strings.Repeat(`{"s":"a"},`, MaxSubs) + `{"s":"b"}]}`
+		if _, err := DecodeClient([]byte(many)); holdfast.CodeOf(err) != holdfast.CodeTooLarge {
+			t.Errorf("%s with %d sessions: %v", kind, MaxSubs+1, err)
+		}
 	}
 	runs := `{"t":"sub","s":"a","cur":{"e":"x","o":1,"g":1,"r":[` + strings.Repeat(`[1,1,1],`, MaxCursorRuns) + `[2,1,1]]}}`
 	if _, err := DecodeClient([]byte(runs)); holdfast.CodeOf(err) != holdfast.CodeTooLarge {

@@ -37,6 +37,15 @@ func clientFrames() map[string]ClientFrame {
 		"hello": &Hello{Version: 1, Token: "tok.en.sig", Client: "c-7f", Gen: 7, Agent: "test/1", Subs: []Sub{
 			{Session: "chat-1", Last: 15}, {Session: "chat-2", Cursor: cursor}, {Session: "chat-3"}}},
 		"hello without sessions": &Hello{Version: 1, Token: "t", Client: "c", Gen: 1},
+		"hello standby":          &Hello{Version: 1, Token: "t", Client: "c", Gen: 7, Mode: ModeStandby},
+		"hello hidden":           &Hello{Version: 1, Token: "t", Client: "c", Gen: 7, Hidden: true, Subs: []Sub{{Session: "chat-1"}}},
+		"hello aside":            &Hello{Version: 1, Token: "t", Client: "c", Mode: ModeAside},
+		"hello of a poll":        &Hello{Version: 1, Token: "t", Client: "c", Gen: 8, Wait: 15000, Subs: []Sub{{Session: "chat-1", Cursor: cursor}}},
+		"take":                   &Take{Gen: 8, Subs: []Sub{{Session: "chat-2", Cursor: cursor}, {Session: "chat-3", Last: 15}}},
+		"take hidden":            &Take{Gen: 8, Hidden: true},
+		"view hidden":            &View{Hidden: true},
+		"view seen":              &View{},
+		"bye to park":            &Bye{Park: true},
 		"sub with last":          &Sub{Session: "chat-1", Last: 15},
 		"sub with cursor":        &Sub{Session: "chat-1", Last: 50, Cursor: cursor},
 		"sub with empty cursor":  &Sub{Session: "chat-1", Cursor: &holdfast.Cursor{}},
@@ -93,8 +102,11 @@ func entryFrames() map[string]ServerFrame {
 
 func controlFrames() map[string]ServerFrame {
 	return map[string]ServerFrame{
-		"welcome":                     &Welcome{Conn: "x1", User: "anna", Now: at.UnixMilli(), Exp: at.UnixMilli() + 3600e3, Beat: 25000, Max: 262144},
-		"welcome for ever":            &Welcome{Conn: "x1", User: "anna", Now: at.UnixMilli(), Beat: 25000, Max: 262144},
+		"welcome":                     &Welcome{Conn: "x1", User: "anna", Now: at.UnixMilli(), Exp: at.UnixMilli() + 3600e3, Beat: 10000, Rest: 25000, Max: 262144},
+		"welcome for ever":            &Welcome{Conn: "x1", User: "anna", Now: at.UnixMilli(), Beat: 10000, Rest: 25000, Max: 262144},
+		"welcome of an older server":  &Welcome{Conn: "x1", User: "anna", Now: at.UnixMilli(), Beat: 25000, Max: 262144},
+		"ready":                       &Ready{Beat: 10000, Rest: 25000},
+		"report":                      &ReportRequest{},
 		"sub continuous":              &SubAnswer{Session: "chat-1", Outcome: holdfast.Continuous, Epoch: epoch, From: 813, Head: 820, More: true},
 		"sub snapshot":                &SubAnswer{Session: "chat-1", Outcome: holdfast.Snapshot, Epoch: epoch, From: 798, Head: 812, More: true},
 		"sub of an unwritten session": &SubAnswer{Session: "chat-9", Outcome: holdfast.Continuous, From: 1},

@@ -22,6 +22,40 @@
 //
 // hello comes first and once, within 10 seconds. It authenticates and resumes all sessions: one round trip.
 //
+// # Standby
+//
+// A client that doubts its connection dials a second one beside it, and gives up neither before it knows:
+//
+//	hello (mode standby)             -->
+//	                                 <--  ready
+//	take (gen, subs)                 -->
+//	                                 <--  welcome, and all that follows a hello
+//
+// A standby connection is verified and nothing else: it reads no session, and the client's other connection lives on. take
+// does what a plain hello with its gen and subs does, the end of the other connection included. Before take only ping,
+// pong, token and bye may come. A standby that is not taken within the time for hello is closed with 4400.
+//
+// # Beats
+//
+// A side that has said nothing for one beat pings. A server takes a client that it has heard nothing of for 2.5 beats for
+// gone; a client may expect to hear something every 1.2 beats. There are two beats: one while the client's page is seen, and
+// a longer one, rest, while it is hidden, as hidden in hello and take and later view frames say.
+//
+// # Over HTTP
+//
+// Where WebSockets do not pass, the same frames go over plain requests, below the path of the WebSocket, and each request
+// carries all it needs. Bodies are sent as text/plain, so that a browser asks for no permission first.
+//
+//	POST <n>/events   body: hello. Answer: text/event-stream, each frame an event "data: <frame>". A connection like any
+//	                  other, but that the server cannot hear it: it pings, and expects nothing.
+//	POST <n>/poll     body: hello, perhaps with wait. Answer: NDJSON, complete when there was something besides welcome,
+//	                  sub with outcome continuous, live and ping, or when wait is over. The next poll has gen + 1 and the
+//	                  cursors come to.
+//	POST send         body: NDJSON; a hello of mode aside, then up to [MaxAside] frames of the types send, signal, page,
+//	                  token and bye. Answer: NDJSON; ready, then what answers each. It touches no connection.
+//	GET  ready        204, or 503 with Retry-After: whether dialing is of use.
+//	POST report       the client's log, as JSON.
+//
 // # Positions
 //
 // In a session, entries stand at offsets o = 1, 2, 3 ... Each carries a tag g. A run is an entry that grows: its fragments
@@ -70,6 +104,10 @@ const (
 	MaxPage = 200
 	// MaxLast is how many entries a subscription may ask for.
 	MaxLast = 1000
+	// MaxAside is how many frames one request may send besides its hello.
+	MaxAside = 64
+	// MaxWait is how long a poll may wait, in ms, and DefaultWait how long one waits that does not say.
+	MaxWait, DefaultWait = 25_000, 20_000
 )
 
 // Type is the member t of a frame.
@@ -78,6 +116,8 @@ type Type string
 // Frames that a client sends.
 const (
 	TypeHello  Type = "hello"  // first, once: who I am and what I read
+	TypeTake   Type = "take"   // this standby is my connection now; answered as a hello is
+	TypeView   Type = "view"   // my page is hidden, or seen again; not answered
 	TypeSub    Type = "sub"    // read a session, or move its cursor: an upsert, always answered by sub
 	TypeUnsub  Type = "unsub"  // stop reading a session; not answered
 	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
@@ -86,12 +126,13 @@ const (
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
 	TypePong   Type = "pong"
-	TypeBye    Type = "bye" // I am leaving
+	TypeBye    Type = "bye" // I am leaving, perhaps to park
 )
 
 // Frames that only a server sends. It also sends sub, page, signal, token, ping, pong and bye.
 const (
-	TypeWelcome  Type = "welcome"  // the answer to hello
+	TypeWelcome  Type = "welcome"  // the answer to hello and take
+	TypeReady    Type = "ready"    // the answer to a hello that attaches nothing
 	TypeEntry    Type = "entry"    // a message, state or event
 	TypeRun      Type = "run"      // a run, as it stands: just opened, in the middle, or ended
 	TypeFrag     Type = "frag"     // fragments of a run, merged where they can be
@@ -100,9 +141,24 @@ const (
 	TypeAck      Type = "ack"      // your send is durable, and this is where it stands
 	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
+	TypeReport   Type = "report"   // please send your log
 )
 
-// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","subs":[...]}.
+// Mode says what a hello is for.
+type Mode string
+
+// Modes of a hello.
+const (
+	// ModeAttach makes the connection the client's, and resumes its sessions.
+	ModeAttach Mode = ""
+	// ModeStandby verifies the client and waits for [Take]. Gen and Subs do not count.
+	ModeStandby Mode = "standby"
+	// ModeAside verifies the client for the frames that come with it in one request. Gen and Subs do not count.
+	ModeAside Mode = "aside"
+)
+
+// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","mode":"standby","hidden":true,"wait":20000,"subs":[...]}.
+// agent, mode, hidden and wait are left out where empty.
 type Hello struct {
 	Version int
 	Token   string
@@ -112,8 +168,23 @@ type Hello struct {
 	Gen    holdfast.Generation
 	// Agent names the client's software, for the server's log.
 	Agent string
-	Subs  []Sub
+	Mode  Mode
+	// Hidden: nobody sees the page.
+	Hidden bool
+	// Wait is how long a poll waits at most, in ms. 0 is [DefaultWait].
+	Wait int64
+	Subs []Sub
 }
+
+// Take is {"t":"take","gen":8,"hidden":true,"subs":[...]}: gen, hidden and subs are as in a plain hello.
+type Take struct {
+	Gen    holdfast.Generation
+	Hidden bool
+	Subs   []Sub
+}
+
+// View is {"t":"view","hidden":true}.
+type View struct{ Hidden bool }
 
 // Sub is {"t":"sub","s":"...","last":15,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
 // log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
@@ -162,27 +233,35 @@ type Ping struct{ N uint64 }
 // Pong is {"t":"pong","n":1}.
 type Pong struct{ N uint64 }
 
-// Bye from a client is {"t":"bye"}; from a server {"t":"bye","code":1012,"reason":"restart","after":500,"spread":4000}, followed by
-// the transport's close with the same code. Times are in milliseconds.
+// Bye from a client is {"t":"bye","park":true}; from a server {"t":"bye","code":1012,"reason":"restart","after":500,"spread":4000},
+// followed by the transport's close with the same code. Times are in milliseconds.
 type Bye struct {
 	Code          holdfast.CloseCode
 	Reason        string
 	After, Spread int64
+	// Park: the page goes to sleep on purpose, and will be back.
+	Park bool
 }
 
 // Unknown is a frame of a type that this version does not know. It is skipped.
 type Unknown struct{ Type Type }
 
-// Welcome is {"t":"welcome","v":1,"conn":"...","user":"...","now":1790000000000,"beat":25000,"exp":1790003600000,"max":262144}.
-// Times are Unix milliseconds. Beat is how long, in ms, either side may be silent before it must ping; a side that
-// heard nothing for 2.5 beats takes the other for gone. Exp is left out for a token that does not expire; max is the
-// largest data of a send, in bytes.
+// Welcome is {"t":"welcome","v":1,"conn":"...","user":"...","now":1790000000000,"beat":10000,"rest":25000,"exp":1790003600000,"max":262144}.
+// Times are Unix milliseconds. Beat and Rest are the beats of a client that is seen and of one that is hidden, in ms; an older
+// server sends no rest, which is then beat. Exp is left out for a token that does not expire; max is the largest data of
+// a send, in bytes.
 type Welcome struct {
-	Conn      holdfast.ConnID
-	User      holdfast.UserID
-	Now, Exp  int64
-	Beat, Max int64
+	Conn            holdfast.ConnID
+	User            holdfast.UserID
+	Now, Exp        int64
+	Beat, Rest, Max int64
 }
+
+// Ready is {"t":"ready","beat":10000,"rest":25000}: the client is verified, and nothing is attached.
+type Ready struct{ Beat, Rest int64 }
+
+// ReportRequest is {"t":"report"}.
+type ReportRequest struct{}
 
 // SubAnswer is {"t":"sub","s":"...","outcome":"snapshot","e":"...","from":798,"head":812,"more":true}. With outcome denied it has only
 // code and msg besides s. From is the first offset of what follows (runs and states that stand before it come too); head
@@ -281,11 +360,13 @@ type Expiring struct{ In int64 }
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
-// ClientFrame is what a client sends: *Hello, *Sub, *Unsub, *PageRequest, *Send, *Signal, *TokenRefresh, *Ping, *Pong, *Bye
+// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Signal, *TokenRefresh, *Ping, *Pong, *Bye
 // or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
+func (*Take) clientFrame()         {}
+func (*View) clientFrame()         {}
 func (*Sub) clientFrame()          {}
 func (*Unsub) clientFrame()        {}
 func (*PageRequest) clientFrame()  {}
@@ -297,23 +378,25 @@ func (*Pong) clientFrame()         {}
 func (*Bye) clientFrame()          {}
 func (*Unknown) clientFrame()      {}
 
-// ServerFrame is what a server sends: *Welcome, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer, *Ack,
-// *ErrFrame, *Signal, *Expiring, *TokenAnswer, *Ping, *Pong, *Bye or *Unknown.
+// ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
+// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
-func (*Welcome) serverFrame()     {}
-func (*SubAnswer) serverFrame()   {}
-func (*EntryFrame) serverFrame()  {}
-func (*FragFrame) serverFrame()   {}
-func (*EndFrame) serverFrame()    {}
-func (*Live) serverFrame()        {}
-func (*PageAnswer) serverFrame()  {}
-func (*Ack) serverFrame()         {}
-func (*ErrFrame) serverFrame()    {}
-func (*Signal) serverFrame()      {}
-func (*Expiring) serverFrame()    {}
-func (*TokenAnswer) serverFrame() {}
-func (*Ping) serverFrame()        {}
-func (*Pong) serverFrame()        {}
-func (*Bye) serverFrame()         {}
-func (*Unknown) serverFrame()     {}
+func (*Welcome) serverFrame()       {}
+func (*Ready) serverFrame()         {}
+func (*ReportRequest) serverFrame() {}
+func (*SubAnswer) serverFrame()     {}
+func (*EntryFrame) serverFrame()    {}
+func (*FragFrame) serverFrame()     {}
+func (*EndFrame) serverFrame()      {}
+func (*Live) serverFrame()          {}
+func (*PageAnswer) serverFrame()    {}
+func (*Ack) serverFrame()           {}
+func (*ErrFrame) serverFrame()      {}
+func (*Signal) serverFrame()        {}
+func (*Expiring) serverFrame()      {}
+func (*TokenAnswer) serverFrame()   {}
+func (*Ping) serverFrame()          {}
+func (*Pong) serverFrame()          {}
+func (*Bye) serverFrame()           {}
+func (*Unknown) serverFrame()       {}

@@ -42,8 +42,9 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 
 	o := &n.server
 	f.StringSliceVar(&o.Origins, "origins", nil, "pages that may connect besides those of this host: https://app.example.com, https://*.example.com; * lets in every page on the web")
-	f.DurationVar(&o.Beat, "beat", 25*time.Second, "how long a connection may be silent either way; after 2.5 times that the peer is taken for gone")
-	f.DurationVar(&o.HelloTimeout, "hello-timeout", 10*time.Second, "how long a connection may take to authenticate")
+	f.DurationVar(&o.Beat, "beat", 10*time.Second, "how long a connection may be silent either way; after 2.5 times that the peer is taken for gone")
+	f.DurationVar(&o.Rest, "rest", 25*time.Second, "the beat of a connection whose page is hidden; browsers keep timers of hidden pages waiting")
+	f.DurationVar(&o.HelloTimeout, "hello-timeout", 10*time.Second, "how long a connection may take to authenticate, and one in standby to be taken")
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")

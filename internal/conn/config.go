@@ -10,6 +10,8 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
 )
 
@@ -21,21 +23,24 @@ type Config struct {
 	Lanes  []*Lane
 	Logger *slog.Logger
 
-	// HelloTimeout is how long a connection may take to say hello; Beat how long either side may be silent.
-	HelloTimeout, Beat time.Duration
+	// HelloTimeout is how long a connection may take to say hello, and a standby to be taken. Beat is how long either side
+	// may be silent while the client's page is seen, Rest while it is hidden.
+	HelloTimeout, Beat, Rest time.Duration
 	// WriteTimeout is how long a socket may take nothing of a small piece before the connection is given up.
 	WriteTimeout time.Duration
 	// MaxData bounds the data of a send or signal; MaxControl the answers that wait to be taken. Both in bytes.
 	MaxData, MaxControl int
 	// MaxSubs bounds the sessions that one connection reads.
 	MaxSubs int
-	// Rate and Burst bound the frames of one connection, per second.
-	Rate  float64
-	Burst int
+	// Rate and Burst bound the frames of one connection, per second. Asides are the same for what clients send in requests
+	// beside their connections, by user and client.
+	Rate   float64
+	Burst  int
+	Asides *quota.Quota
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 
-	// Jitter returns a random duration below the one given, by which a connection's beat is shortened.
+	// Jitter returns a random duration below the one given, by which a connection pings early.
 	Jitter func(time.Duration) time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -58,4 +63,11 @@ func (cfg *Config) newID() holdfast.ConnID {
 	return holdfast.ConnID(connIDs.EncodeToString(b[:]))
 }
 
-func (cfg *Config) limiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(cfg.Rate), cfg.Burst) }
+// limiter returns what bounds the frames of a connection. Requests of one client share theirs: a connection of their own
+// costs them nothing.
+func (c *Conn) limiter() *rate.Limiter {
+	if c.reach == transport.Once {
+		return c.cfg.Asides.Of(string(c.grant.Load().User) + " " + string(c.client))
+	}
+	return rate.NewLimiter(rate.Limit(c.cfg.Rate), c.cfg.Burst)
+}

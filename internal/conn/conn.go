@@ -50,10 +50,14 @@ type Conn struct {
 	cfg     *Config
 	lane    *Lane
 	started time.Time
+	// carriage names how messages are framed, and reach which ways they go.
+	carriage string
+	reach    transport.Reach
+	// early is the random part, of [earliness], of a quarter of a beat by which this connection pings before the beat is
+	// over, so that connections made together do not ping together.
+	early uint16
 	// at is the place in the lane's list. Guarded by lane.mu.
 	at int
-	// beat is the configured one less a random part, so that connections made together do not ping together.
-	beat time.Duration
 
 	// Owned by the reading side.
 	gen holdfast.Generation
@@ -68,8 +72,12 @@ type Conn struct {
 	lastIn, lastOut atomic.Int64
 	// handling: the reading side is at a message, and does not hear those after it.
 	handling atomic.Bool
+	// hidden: nobody sees the client's page.
+	hidden atomic.Bool
+	// standing is a [standing], and since is when it became that, in nanoseconds since started.
+	standing atomic.Uint32
+	since    atomic.Int64
 	grant    atomic.Pointer[holdfast.Grant]
-	greeted  atomic.Bool
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
@@ -88,6 +96,8 @@ type output struct {
 	dirty   []*sub
 	// end is set once: the connection is to be closed when control has been written.
 	end *ending
+	// written is closed when there is nothing left to write; nil when nobody waits for that.
+	written chan struct{}
 }
 
 type ending struct {
@@ -127,7 +137,11 @@ type sub struct {
 
 // Serve runs the connection until it ends. It is called by the transport, on the connection's own goroutine.
 func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
-	c := &Conn{id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), beat: cfg.Beat - cfg.Jitter(cfg.Beat/4)}
+	info := t.Info()
+	c := &Conn{
+		id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), carriage: info.Transport, reach: info.Reach,
+		early: uint16(cfg.Jitter(earliness)),
+	}
 	c.lane.add(c)
 	err := t.Receive(func(msg []byte) error {
 		c.handling.Store(true)
@@ -136,7 +150,25 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 		c.handling.Store(false)
 		return nil
 	})
+	if c.reach == transport.Once {
+		c.answered()
+	}
 	c.finish(err)
+}
+
+// answered waits until what was asked for has been written, or cannot be: the transport fails writes that take too long.
+func (c *Conn) answered() {
+	c.mu.Lock()
+	for c.out.owner != nobody && c.out.owner != closed {
+		if c.out.written == nil {
+			c.out.written = make(chan struct{})
+		}
+		written := c.out.written
+		c.mu.Unlock()
+		<-written
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
 }
 
 // finish takes the connection out of everything. The transport closes the socket when Serve has returned, and lets a goodbye
@@ -146,13 +178,13 @@ func (c *Conn) finish(err error) {
 	for _, s := range c.subs {
 		s.leave()
 	}
-	if c.greeted.Load() {
+	if c.stands() == attached {
 		c.cfg.Hub.Detach(c)
 	}
 	c.mu.Lock()
 	end := c.out.end
 	c.out.owner, c.out.dirty, c.out.control = closed, nil, nil
-	c.roomLocked()
+	c.quietLocked()
 	c.mu.Unlock()
 	c.logEnd(end, err)
 }
@@ -200,6 +232,9 @@ func (c *Conn) Describe() hub.ConnInfo {
 // End implements [hub.Conn]: a goodbye with the code and reason, then the close.
 func (c *Conn) End(code holdfast.CloseCode, reason string) { c.bye(code, reason, 0, 0) }
 
+// AskReport implements [hub.Conn]: the client is asked for its log.
+func (c *Conn) AskReport() { c.push(&wire.ReportRequest{}) }
+
 // leave tells the client to come back within a time, and ends the connection.
 func (c *Conn) leave(spread time.Duration) {
 	c.bye(holdfast.CloseRestart, "the server is restarting", 0, spread)
@@ -229,6 +264,15 @@ func (c *Conn) roomLocked() {
 	if c.out.room != nil {
 		close(c.out.room)
 		c.out.room = nil
+	}
+}
+
+// quietLocked tells everybody who waits for the writing side that there is nothing left for it to do.
+func (c *Conn) quietLocked() {
+	c.roomLocked()
+	if c.out.written != nil {
+		close(c.out.written)
+		c.out.written = nil
 	}
 }
 

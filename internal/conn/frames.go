@@ -24,16 +24,20 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
 		return
 	}
-	if h, ok := f.(*wire.Hello); ok {
-		c.hello(ctx, h)
+	if now := c.stands(); !admitted(f).has(now) {
+		c.bye(holdfast.CloseProtocol, outOfPlace(f, now), 0, 0)
 		return
 	}
-	if !c.greeted.Load() {
-		c.bye(holdfast.CloseProtocol, "the first frame must be hello", 0, 0)
+	switch f := f.(type) {
+	case *wire.Hello:
+		c.hello(ctx, f)
+		return
+	case *wire.Take:
+		c.attach(f)
 		return
 	}
 	if c.limit == nil {
-		c.limit = c.cfg.limiter()
+		c.limit = c.limiter()
 	}
 	if !c.limit.AllowN(c.cfg.now(), 1) {
 		c.limited(ctx, f)
@@ -64,11 +68,24 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.refresh(ctx, f)
 	case *wire.Ping:
 		c.answer(&wire.Pong{N: f.N})
+	case *wire.View:
+		c.hidden.Store(f.Hidden)
 	case *wire.Bye:
-		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
+		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
 		// A pong has done its work by arriving. A frame that this version does not know is skipped, so that clients may
 		// be newer than servers.
+	}
+}
+
+// farewell answers a goodbye. A request ends by itself, so that there it changes nothing.
+func (c *Conn) farewell(f *wire.Bye) {
+	switch {
+	case c.stands() == aside:
+	case f.Park:
+		c.bye(holdfast.CloseNormal, "parked", 0, 0)
+	default:
+		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
 	}
 }
 
@@ -83,7 +100,7 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 	}
 	e := wire.ErrFrame{Code: holdfast.CodeRateLimited, Message: "too many frames; wait, then repeat it", After: 1000}
 	switch f := f.(type) {
-	case *wire.Unsub, *wire.Bye:
+	case *wire.Unsub, *wire.View, *wire.Bye:
 		c.dispatch(ctx, f)
 		return
 	case *wire.Send:
@@ -102,14 +119,14 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 	c.answer(&e)
 }
 
-// hello authenticates, makes this the living connection of its client, and resumes all sessions.
+// hello authenticates. What comes of the connection then is for its mode to say.
 func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
-	switch {
-	case c.greeted.Load():
-		c.bye(holdfast.CloseProtocol, "hello comes once", 0, 0)
-		return
-	case h.Version != wire.Version:
+	if h.Version != wire.Version {
 		c.bye(holdfast.CloseVersion, "this server speaks version 1 of the protocol", 0, 0)
+		return
+	}
+	if wrong := checkMode(h, c.reach); wrong != "" {
+		c.bye(holdfast.CloseProtocol, wrong, 0, 0)
 		return
 	}
 	if err := h.Client.Validate(); err != nil {
@@ -120,24 +137,45 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 	if !ok {
 		return
 	}
-	c.client, c.gen, c.agent = h.Client, h.Gen, clip(h.Agent, 128)
+	c.client, c.agent = h.Client, clip(h.Agent, 128)
 	c.grant.Store(&grant)
+	switch h.Mode {
+	case wire.ModeStandby:
+		c.stand(standby)
+		c.ready()
+	case wire.ModeAside:
+		c.stand(aside)
+		c.ready()
+	default:
+		c.attach(&wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
+	}
+}
+
+func (c *Conn) ready() {
+	c.answer(&wire.Ready{Beat: c.cfg.Beat.Milliseconds(), Rest: c.cfg.Rest.Milliseconds()})
+}
+
+// attach makes this the living connection of its client, and resumes all sessions.
+func (c *Conn) attach(f *wire.Take) {
+	c.gen = f.Gen
+	c.hidden.Store(f.Hidden)
 	ghost, ok := c.cfg.Hub.Attach(c)
 	if !ok {
 		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
 		return
 	}
-	c.greeted.Store(true)
+	c.stand(attached)
 	if ghost != nil {
 		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
 	}
 	now := c.cfg.now()
+	grant := c.grant.Load()
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
-		Max: int64(c.cfg.MaxData),
+		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
 	})
-	for i := range h.Subs {
-		c.subscribe(&h.Subs[i])
+	for i := range f.Subs {
+		c.subscribe(&f.Subs[i])
 	}
 }
 
@@ -343,11 +381,13 @@ func (c *Conn) checkData(data json.RawMessage) (json.RawMessage, error) {
 
 // signal passes data to whoever reads the session now, through their connections and not the log.
 func (c *Conn) signal(f *wire.Signal) {
-	_, err := c.checkSend(&wire.Send{Session: f.Session, ID: "signal", Data: f.Data})
+	// Compact, as entries are: a line feed in it would end a line of a carriage that has lines.
+	data, err := c.checkSend(&wire.Send{Session: f.Session, ID: "signal", Data: f.Data})
 	if err != nil {
 		c.refuse(wire.TypeSignal, f.Session, "", err)
 		return
 	}
+	f.Data = data
 	f.From = holdfast.Sender{User: c.grant.Load().User, Client: c.client}
 	c.cfg.Hub.Signal(f.Session, wire.Append(nil, f))
 }

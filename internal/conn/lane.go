@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/tail"
+	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -44,10 +45,12 @@ type Lane struct {
 // fanout is what the lane wrote last, if it was nothing but what follows one place in one tail. In a burst thousands of
 // connections stand at the same place: then the bytes are gathered and framed once.
 type fanout struct {
-	from  tail.Place
-	after tail.Reader
-	bytes []byte
-	more  bool
+	// carriage is the transport that bytes is framed for.
+	carriage string
+	from     tail.Place
+	after    tail.Reader
+	bytes    []byte
+	more     bool
 }
 
 // NewLane returns a lane with its number among the server's.
@@ -154,7 +157,7 @@ func (l *Lane) round(ctx context.Context) bool {
 	return len(l.turn.topics) > 0 || len(l.turn.ready) > 0
 }
 
-// sweep looks after time: hellos that do not come, peers gone silent, beats, tokens that expire.
+// sweep looks after time: hellos and takes that do not come, peers gone silent, beats, tokens that expire.
 func (l *Lane) sweep() {
 	l.mu.Lock()
 	l.swept = append(l.swept, l.conns...)
@@ -169,28 +172,39 @@ func (l *Lane) sweep() {
 // tick does what the time of day asks of one connection.
 func (c *Conn) tick(now time.Time) {
 	age := now.Sub(c.started)
-	// Before lastIn, which is set before handling ends.
+	// In this order. lastIn is set before handling ends, and hidden between the two: a client that has just said that it is
+	// seen again is never measured by the shorter beat without the word that said so.
+	beat := c.beat()
 	handling := c.handling.Load()
 	silent := age - time.Duration(c.lastIn.Load())
 	c.mu.Lock()
 	end := c.out.end
 	c.mu.Unlock()
-	switch {
-	case end != nil:
+	if end != nil {
 		if now.Sub(end.since) > endTimeout {
 			c.t.Abort()
 		}
-	case !c.greeted.Load():
-		if age > c.cfg.HelloTimeout {
-			c.bye(holdfast.CloseTimeout, "no hello came in time", 0, 0)
-		}
-	case silent > c.cfg.Beat*5/2 && !handling:
+		return
+	}
+	switch c.stands() {
+	case stranger:
+		c.overdue(age, "hello")
+	case standby:
+		c.overdue(age, "take")
+	case attached:
+		c.keepAlive(age, silent, beat, handling)
+		c.checkToken(now)
+	}
+}
+
+// keepAlive pings, and ends a connection whose client, though it could speak, has been silent for too long.
+func (c *Conn) keepAlive(age, silent, beat time.Duration, handling bool) {
+	switch {
+	case silent > beat*5/2 && !handling && c.reach == transport.Both:
 		c.bye(holdfast.CloseTimeout, "nothing was heard from the client for too long", 0, 0)
-	case age-time.Duration(c.lastOut.Load()) > c.beat:
+	case age-time.Duration(c.lastOut.Load()) > beat-c.hurry(beat):
 		c.lastOut.Store(int64(age))
 		c.push(&wire.Ping{N: uint64(age / time.Millisecond)})
-	default:
-		c.checkToken(now)
 	}
 }
 

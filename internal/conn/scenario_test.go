@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
 	"github.com/holdfast/holdfast/transport"
@@ -148,8 +149,8 @@ func newStage(t *testing.T) *stage {
 	st.log.Watch(func(ch driver.Change) { h.Publish(&ch) })
 	st.cfg = &Config{
 		Log: st.log, Auth: tokens{}, Hub: h, Lanes: []*Lane{lane}, Logger: slog.New(slog.DiscardHandler),
-		HelloTimeout: 10 * time.Second, Beat: 25 * time.Second, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
-		MaxSubs: 3, Rate: 50, Burst: 20, Last: 50, Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,
+		HelloTimeout: 10 * time.Second, Beat: 10 * time.Second, Rest: 25 * time.Second, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
+		MaxSubs: 3, Rate: 50, Burst: 20, Asides: quota.New(50, 20, time.Now), Last: 50, Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,
 	}
 	st.done.Go(func() { lane.Run(st.ctx) })
 	return st
@@ -192,8 +193,11 @@ var cursorOf = regexp.MustCompile(`\$\{(\S+) ([^}]+)\}`)
 func (st *stage) client(who, what string) {
 	switch {
 	case what == "dials":
-		st.peers[who] = pipe.Start(st.ctx, func(ctx context.Context, c transport.Conn) { Serve(ctx, c, st.cfg) }, pipe.Options{})
-		st.order = append(st.order, who)
+		st.dial(who, transport.Info{})
+	case what == "dials to listen": // the server cannot hear it after its hello
+		st.dial(who, transport.Info{Transport: "events", Reach: transport.Down})
+	case what == "makes a request": // of several frames
+		st.dial(who, transport.Info{Transport: "send", Reach: transport.Once})
 	case what == "vanishes":
 		st.peers[who].Abort()
 	case strings.HasPrefix(what, "takes "):
@@ -210,6 +214,12 @@ func (st *stage) client(who, what string) {
 	default:
 		st.t.Fatalf("%s cannot %q", who, what)
 	}
+}
+
+func (st *stage) dial(who string, info transport.Info) {
+	serve := func(ctx context.Context, c transport.Conn) { Serve(ctx, c, st.cfg) }
+	st.peers[who] = pipe.Start(st.ctx, serve, pipe.Options{Info: info})
+	st.order = append(st.order, who)
 }
 
 // backend does one write: "message S DATA", "state S KEY DATA", "run S ID", "text S ID WORD...", "end S ID STATUS",

@@ -98,7 +98,7 @@ func TestClause11_SlowlyTakingIsNotSilent(t *testing.T) {
 		for i := range 6 {
 			st.do(fmt.Sprintf("anna takes %d", (i+1)*piece))
 			st.do(`anna > {"t":"ping","n":1}`)
-			st.do("wait 30s")
+			st.do("wait 12s")
 		}
 		st.do("anna takes 1000000")
 		synctest.Wait()

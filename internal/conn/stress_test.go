@@ -62,7 +62,7 @@ func TestCrowdSettles(t *testing.T) {
 	})
 	c.cfg = &Config{
 		Log: c.log, Auth: tokens{}, Hub: h, Lanes: lanes, Logger: slog.New(slog.DiscardHandler),
-		HelloTimeout: time.Minute, Beat: time.Minute, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
+		HelloTimeout: time.Minute, Beat: time.Minute, Rest: time.Minute, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
 		MaxSubs: crowdSessions, Rate: 1e6, Burst: 1e6, Last: 5,
 		Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,
 	}

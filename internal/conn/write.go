@@ -56,19 +56,21 @@ func (l *Lane) gather(c *Conn) (out []byte, slow bool) {
 }
 
 // fanOut gathers for a connection of which one session has more, from what was gathered for the one before, if both stand
-// at the same place.
+// at the same place and frame alike.
 func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
 	at, live := s.reader.Peek()
 	if !live || s.gone.Load() {
 		return nil, false
 	}
-	if l.last.from != at || !l.last.after.AtEnd() && !l.last.more {
+	if l.last.carriage != c.carriage || l.last.from != at || !l.last.after.AtEnd() && !l.last.more {
 		before := *s.reader
 		b, ok := before.Live(chunk)
 		if !ok {
 			return nil, false
 		}
-		l.last = fanout{from: at, after: before, bytes: frameAll(c, l.last.bytes[:0], b.Frames), more: b.More}
+		l.last = fanout{
+			carriage: c.carriage, from: at, after: before, bytes: frameAll(c, l.last.bytes[:0], b.Frames), more: b.More,
+		}
 	}
 	s.dirty.Store(false)
 	s.reader.Jump(&l.last.after)
@@ -153,8 +155,10 @@ func (c *Conn) release() {
 	case c.out.end != nil:
 		c.out.owner = closed
 		c.t.Close(c.out.end.code, c.out.end.reason)
+		c.quietLocked()
 	default:
 		c.out.owner = nobody
+		c.quietLocked()
 	}
 }
 
@@ -162,7 +166,7 @@ func (c *Conn) release() {
 func (c *Conn) fail() {
 	c.mu.Lock()
 	c.out.owner = closed
-	c.roomLocked()
+	c.quietLocked()
 	c.mu.Unlock()
 	c.t.Abort()
 }

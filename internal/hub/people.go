@@ -16,6 +16,8 @@ type Conn interface {
 	Describe() ConnInfo
 	// End ends it, without waiting, with a code and a reason for people.
 	End(code holdfast.CloseCode, reason string)
+	// AskReport asks its client for its log, without waiting.
+	AskReport()
 }
 
 // ConnInfo describes a live connection.

@@ -12,6 +12,7 @@ type someone struct {
 }
 
 func (s *someone) Describe() ConnInfo                    { return s.info }
+func (s *someone) AskReport()                            {}
 func (s *someone) End(code holdfast.CloseCode, _ string) { s.ended = code }
 func who(id holdfast.ConnID, user holdfast.UserID, client holdfast.ClientID, gen holdfast.Generation) *someone {
 	return &someone{info: ConnInfo{ID: id, User: user, Client: client, Generation: gen}}

@@ -113,6 +113,8 @@ function words({ state, retryAt = 0, reason = "" }: Status): string {
   switch (state) {
     case "idle":
       return "Disconnected";
+    case "asleep":
+      return "Asleep";
     case "connecting":
       return "Connecting";
     case "live":

@@ -1,13 +1,19 @@
-import { Connection, type ConnectionStats, type OwnedFrame } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { CLOSE_PROTOCOL } from "./connection-state.ts";
 import { browserEnv } from "./env/browser.ts";
-import type { Env, KeyValue } from "./env/env.ts";
+import type { Cancel, Carrier, Env, KeyValue } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { Identity } from "./identity.ts";
 import { Listeners } from "./listeners.ts";
+import type { ConnectionStats, Link, LinkFactory, LinkParts, OwnedFrame } from "./link.ts";
+import { Log, type LogRecord } from "./log.ts";
 import { Outbox } from "./outbox.ts";
+import { type OutboxStore, storedOutbox } from "./outbox-store.ts";
+import { sendReport } from "./report.ts";
+import type { SessionCache } from "./session-cache.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { Token, type TokenSource } from "./token.ts";
-import { MAX_SUBS } from "./wire.ts";
+import { MAX_SUBS, type WelcomeFrame } from "./wire.ts";
 
 export interface ClientOptions {
   /** Where the server is, such as wss://example.com/v1/ws; the number of the dial is added to the path. */
@@ -25,6 +31,14 @@ export interface ClientOptions {
   readonly clientId?: string;
   /** Where unsent messages and the client id are kept. Default: sessionStorage, or memory where there is none. */
   readonly storage?: KeyValue;
+  /** Where unsent messages are kept instead, as with durableOutbox() of @holdfast/outbox. */
+  readonly outbox?: OutboxStore | ((env: Env) => OutboxStore);
+  /** Where the recent parts of sessions are kept, to be shown at once after a reload. Default: nowhere. */
+  readonly cache?: SessionCache;
+  /** What carries the frames, as fallback() of @holdfast/client/fallback. Default: WebSocket. */
+  readonly carrier?: Carrier;
+  /** What keeps the connection, as tabs() of @holdfast/client/tabs. Default: one connection for this tab alone. */
+  readonly link?: LinkFactory;
   /** The outside world, for tests and for places that are no browser. */
   readonly env?: Env;
 }
@@ -37,9 +51,10 @@ export interface Status {
    * - live: connected, and all sessions are up to date.
    * - catching-up: connected, and what was missed is coming.
    * - offline: waiting until retryAt for the next attempt; it never gives up.
+   * - asleep: hidden for so long that it let go on purpose; it comes back when it is shown.
    * - ended: the server said to stay away. Only connect() tries again.
    */
-  readonly state: "idle" | "connecting" | "live" | "catching-up" | "offline" | "ended";
+  readonly state: "idle" | "connecting" | "live" | "catching-up" | "offline" | "asleep" | "ended";
   /** Since when, and when the next attempt comes, in Unix milliseconds of this machine. */
   readonly since: number;
   readonly retryAt?: number;
@@ -55,7 +70,10 @@ const DEFAULT_MAX = 256 * 1024;
 export class Client {
   readonly #env: Env;
   readonly #identity: Identity;
-  readonly #connection: Connection;
+  readonly #link: Link;
+  readonly #parts: LinkParts;
+  readonly #cache: SessionCache | undefined;
+  #stopSignals: Cancel | undefined;
   readonly #outbox: Outbox;
   readonly #sessions = new Map<string, { readonly session: Session; holders: number }>();
   readonly #listeners = new Listeners<Status>();
@@ -70,24 +88,33 @@ export class Client {
     const prefix = `holdfast:${options.url}:`;
     this.#env = env;
     this.#identity = new Identity(env, storage, prefix, options.clientId);
-    this.#outbox = new Outbox(env, storage, `${prefix}outbox`, {
-      transmit: (frame) => this.#connection.send(frame),
+    const token = new Token(options.token);
+    const { outbox = () => storedOutbox(storage, `${prefix}outbox`) } = options;
+    this.#outbox = new Outbox(env, typeof outbox === "function" ? outbox(env) : outbox, {
+      transmit: (frame) => this.#link.send(frame),
       changed: (session) => this.#sessions.get(session)?.session.changed(),
-      overdue: () => this.#connection.dispatch({ type: "suspect" }),
-      rtt: () => this.#connection.stats.rtt,
+      overdue: () => this.#link.suspect(),
+      rtt: () => this.#link.stats.rtt,
     });
-    this.#connection = new Connection(env, options.url, new Token(options.token), this.#identity, {
+    const open = options.carrier?.(env) ?? ((url, events) => env.open(url, events));
+    const make: LinkFactory = options.link ?? ((parts) => new Connection(parts));
+    const owner = {
       attach: () => [...this.#sessions.values()].map(({ session }) => session.ask()),
-      welcomed: ({ max }) => {
+      welcomed: ({ max }: WelcomeFrame) => {
         this.#max = max;
         this.#outbox.resend();
       },
-      frame: (frame) => this.#take(frame),
+      frame: (frame: OwnedFrame) => this.#take(frame),
       cut: () => {
         for (const { session } of this.#sessions.values()) session.cut();
       },
       changed: () => this.#statusChanged(),
-    });
+      upToDate: () => this.#upToDate(),
+    };
+    this.#parts = { env, open, url: options.url, token, identity: this.#identity, log: new Log(), owner };
+    this.#link = make(this.#parts);
+    this.#outbox.load();
+    this.#cache = options.cache;
     this.#status = { state: "idle", since: env.now() };
   }
 
@@ -102,7 +129,17 @@ export class Client {
   }
 
   get stats(): ConnectionStats {
-    return this.#connection.stats;
+    return this.#link.stats;
+  }
+
+  /** How long an unsent message is kept: as long as the page, the tab, or the browser's storage. */
+  get keeps(): OutboxStore["lasts"] {
+    return this.#outbox.lasts;
+  }
+
+  /** The last things that happened to the connection, for whoever has to find out why. No messages, no tokens. */
+  get log(): readonly LogRecord[] {
+    return this.#parts.log.records;
   }
 
   /** Calls `listener` after the status has changed. Returns what ends it. */
@@ -113,23 +150,35 @@ export class Client {
   /** Connects, and from then on comes back by itself. */
   connect(): void {
     this.#mustBeOpen();
-    this.#connection.connect();
+    // A page that is hidden may never run again.
+    if (this.#cache)
+      this.#stopSignals ??= this.#env.signals((signal) => /hidd|froz|stor|leav/.test(signal) && this.#save());
+    this.#link.connect();
   }
 
   /** Says goodbye and stays away until connect(). Sessions keep what they hold. */
   disconnect(): void {
-    this.#connection.disconnect();
+    this.#link.disconnect();
+  }
+
+  /**
+   * Sends the log to the server, for whoever has to find out why; at most 64 KiB of it. Rejects where the server does not
+   * take it. By itself it is sent when the server asks, and when the connection ended because of a fault of this library.
+   */
+  async report(reason: "user" | "asked" | "error" = "user"): Promise<void> {
+    await sendReport(this.#parts, reason);
   }
 
   /** Makes the next attempt now; with a connection, makes sure that it lives. */
   retryNow(): void {
-    this.#connection.dispatch({ type: "retry" });
+    this.#link.retry();
   }
 
   /** Ends everything. What is unsent stays in the storage, for the next client of this tab. */
   close(): void {
     this.#closed = true;
-    this.disconnect();
+    this.#stopSignals?.();
+    this.#link.close();
     for (const { session } of this.#sessions.values()) session.end();
     this.#sessions.clear();
     this.#outbox.close();
@@ -149,8 +198,12 @@ export class Client {
     }
     const session = this.#open(id, options);
     this.#sessions.set(id, { session, holders: 1 });
-    if (this.#connection.open) this.#connection.send({ t: "sub", ...session.ask() });
+    if (this.#link.open) this.#link.send({ t: "sub", ...session.ask() });
     return session;
+  }
+
+  #save(): void {
+    for (const { session } of this.#sessions.values()) session.save();
   }
 
   #mustBeOpen(): void {
@@ -158,14 +211,15 @@ export class Client {
   }
 
   #open(id: string, options: SessionOptions): Session {
-    const connection = this.#connection;
+    const link = this.#link;
     return new Session(
       {
         env: this.#env,
+        cache: this.#cache,
         get open() {
-          return connection.open;
+          return link.open;
         },
-        write: (frame) => connection.send(frame),
+        write: (frame) => link.send(frame),
         send: (session, data) => this.#outbox.add(this.#identity.id, session, data, this.#max),
         outbox: (session) => this.#outbox.of(session),
         applied: (session, added, have) => {
@@ -185,7 +239,7 @@ export class Client {
     if (held?.session !== session || --held.holders > 0) return;
     this.#sessions.delete(session.id);
     session.end();
-    this.#connection.send({ t: "unsub", s: session.id });
+    this.#link.send({ t: "unsub", s: session.id });
     this.#statusChanged();
   }
 
@@ -202,6 +256,8 @@ export class Client {
         return session?.takePage(frame);
       case "signal":
         return session?.takeSignal(frame);
+      case "report":
+        return void this.report("asked").catch(() => {});
       default:
         return session?.take(frame);
     }
@@ -214,6 +270,7 @@ export class Client {
       next.state === now.state && next.retryAt === now.retryAt && next.reason === now.reason && next.code === now.code;
     if (same) return;
     this.#status = { ...next, since: next.state === now.state ? now.since : this.#env.now() };
+    if (next.code === CLOSE_PROTOCOL) this.report("error").catch(() => {});
     if (this.#notifying) return;
     this.#notifying = true;
     this.#env.soon(() => {
@@ -223,10 +280,11 @@ export class Client {
   }
 
   #currentStatus(): Omit<Status, "since"> {
-    const { state } = this.#connection;
+    const { state } = this.#link;
     switch (state.name) {
       case "idle":
-        return { state: "idle" };
+      case "asleep":
+        return { state: state.name };
       case "waiting":
         return { state: "offline", retryAt: state.until, reason: state.reason };
       case "ended":

@@ -1,126 +1,40 @@
 /**
  * The life of a client's connection, as a pure function: state and event in, new state and effects out.
  *
- *                 ┌────────────────── waiting <── backoff, or as the server said
- *              timer, wake                ^
- *                 v                       │ closed, timeout
- *     idle ──> authorizing ──> dialing ──> attaching ──> live <──> doubt
- *      ^                                                  │          │ no answer: drop, dial at once
- *      └── disconnect, from everywhere          ended <───┴──────────┘ a code that says: stay away
+ *        ┌────── waiting <── backoff, the gate's no, or as the server said ──┐
+ *      timer,       ^                                                        │ closed
+ *      wake, gate   │ no token, no socket                                    │
+ *        └──────> dialing ────opened────> attaching ────welcomed────────> live
+ *     idle ──connect─^  ^                    ^                             │ wake, silence: ping
+ *                       │ no answer: drop    │ the second is ready         v
+ *                       └────────────────────┴────────────────────────── doubt ──pong──> live
  *
- * Each state but idle and ended has a deadline, so none can be a place to stay for ever; each effect is answered by an
- * event or by the deadline. The table at the end is complete, and the compiler sees to that.
+ * From everywhere: disconnect leads to idle, hidden for long or put away to asleep, and a code that says so to ended.
+ *
+ * One socket is attached at a time. In doubt there may be a second one, which stands by: it takes over if it is ready
+ * before the first has answered, and else it is dropped, and nobody has noticed. While a socket is connecting, browsers
+ * hold back every other to the same host, so there is never more than one of those.
+ *
+ * Each state but idle, asleep and ended has a deadline, so none can be a place to stay for ever; each effect is answered
+ * by an event or by the deadline. The table at the end is complete, and the compiler sees to that.
  */
+import type { Effect, Event, Memory, Moment, State, Step } from "./connection-types.ts";
+import { awake, backoff, dialTimeout, hedge, ladder, mayRedial, needsGate } from "./pace.ts";
+import { penance, settle, smoothed, spend, spent, verdict } from "./pace.ts";
 
-/** What outlives the single states. */
-export interface Memory {
-  /** Failures since the connection was last stable: the exponent of the backoff. */
-  readonly attempts: number;
-  /** When the outage began; 0 before the first. */
-  readonly outageAt: number;
-  /** How often the token was refused since the last welcome. */
-  readonly refusals: number;
-  /** All dials so far. Each dials its own path, since Firefox delays repeated dials of one URL after failures. */
-  readonly dials: number;
-  /** The dial budget at `tokensAt`: Chrome itself delays the dials of a page that has failed some 16 within 2 minutes. */
-  readonly tokens: number;
-  readonly tokensAt: number;
-  /** Until when a dial that fails at once is only a radio that has not woken yet, and how often it has. */
-  readonly wakeUntil: number;
-  readonly rung: number;
-  /** The smoothed round trip, in ms; 0 before the first. */
-  readonly rtt: number;
-}
-
-interface Linked {
-  /** When it came alive; when something was last heard and said; how long silence is normal. */
-  readonly since: number;
-  readonly heard: number;
-  readonly sent: number;
-  readonly beat: number;
-}
-
-export type State = { readonly memory: Memory } & (
-  | { readonly name: "idle" }
-  | { readonly name: "authorizing"; readonly until: number }
-  | { readonly name: "dialing"; readonly since: number; readonly until: number }
-  | { readonly name: "attaching"; readonly since: number; readonly until: number }
-  | ({ readonly name: "live" } & Linked)
-  | ({ readonly name: "doubt"; readonly until: number } & Linked)
-  | { readonly name: "waiting"; readonly until: number; readonly failedAt: number; readonly reason: string }
-  | { readonly name: "ended"; readonly reason: string; readonly code: number }
-);
-
-export type Event =
-  /** The application wants a connection, does not, or wants the next attempt now. */
-  | { readonly type: "connect" }
-  | { readonly type: "disconnect" }
-  | { readonly type: "retry" }
-  /** Something happened after which the old connection is not to be trusted, or a new one may succeed. */
-  | { readonly type: "wake" }
-  /** An answer is overdue, or the network is said to be gone. */
-  | { readonly type: "suspect" }
-  | { readonly type: "authorized" }
-  /** There is no token: `terminal` if asking again would not help. */
-  | { readonly type: "unauthorized"; readonly terminal: boolean; readonly reason: string }
-  | { readonly type: "opened" }
-  | { readonly type: "welcomed"; readonly beat: number; readonly rtt: number }
-  | { readonly type: "heard" }
-  /** The answer to the latest ping. */
-  | { readonly type: "pong"; readonly rtt: number }
-  | { readonly type: "sent" }
-  | {
-      readonly type: "closed";
-      readonly code: number;
-      readonly reason: string;
-      /** When to come back, in ms, if the server said so. */
-      readonly after?: number;
-      readonly spread?: number;
-    }
-  /** The deadline of the state has passed. */
-  | { readonly type: "timer" };
-
-export type Effect =
-  /** Get a token, a new one if `fresh`. Answered by authorized or unauthorized. */
-  | { readonly type: "authorize"; readonly fresh: boolean }
-  /** Open a socket on the n-th path. Answered by opened or closed. */
-  | { readonly type: "dial"; readonly n: number }
-  /** Say hello. Answered by welcomed or closed. */
-  | { readonly type: "hello" }
-  /** Answered by pong. */
-  | { readonly type: "ping" }
-  /** Let go of the socket, without waiting for it to close: a dead one takes up to a minute. */
-  | { readonly type: "drop"; readonly bye: boolean };
-
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
-}
-
-/** The moment of an event: the clock in ms and a random number from 0 to 1. */
-export interface Moment {
-  readonly now: number;
-  readonly random: number;
-}
-
+export const CLOSE_EXPIRED = 4401;
+export const CLOSE_PROTOCOL = 4500;
 export const CLOSE_UNAUTHORIZED = 4501;
 export const CLOSE_SUPERSEDED = 4502;
-const CLOSE_EXPIRED = 4401;
 
-const TOKEN_TIMEOUT = 15_000;
-const DIAL_TIMEOUT = 4_000;
-const MAX_DIAL_TIMEOUT = 10_000;
-/** A connection that lived so long was a good one: the next dial is immediate, and the backoff begins anew. */
-const STABLE = 5_000;
-const BACKOFF = 250;
-const BUDGET = 8;
-const REFILL = 15_000;
+/** A gate that has not answered by then never will: a little more than its request may take. */
+const GATE_TIMEOUT = 1_500;
+/** From when on a dial is slow, and the pause between two questions at the gate meanwhile. */
+const SLOW = 1_000;
+const GATE_PAUSE = 200;
 /** A dial that is younger survives a wake signal. */
 const YOUNG = 1_000;
-const WAKE_WINDOW = 10_000;
-/** iOS fails the first requests after a wake at once; these pauses bridge the time until it does not. */
-const LADDER = [30, 100, 250, 500, 1_000];
-const AT_ONCE = 50;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export const INITIAL: State = {
   name: "idle",
@@ -129,342 +43,374 @@ export const INITIAL: State = {
     outageAt: 0,
     refusals: 0,
     dials: 0,
-    tokens: BUDGET,
-    tokensAt: 0,
+    failed: [],
+    misledAt: 0,
+    redialAt: 0,
     wakeUntil: 0,
     rung: 0,
+    hiddenAt: 0,
+    linger: 0,
     rtt: 0,
   },
 };
 
 /** When the timer event is due; undefined in a state that may last. */
-export function deadline(state: State): number | undefined {
-  if (state.name === "idle" || state.name === "ended") return undefined;
-  if (state.name === "live") return Math.min(silent(state), state.sent + state.beat);
-  return state.until;
+export function deadline(s: State): number | undefined {
+  switch (s.name) {
+    case "live":
+      return Math.min(silentAt(s), s.sent + beatOf(s), parkAt(s.memory));
+    case "dialing":
+      return Math.min(s.until, s.gateAt);
+    case "doubt":
+      return s.second ? s.until : Math.min(s.until, s.lateAt);
+  }
+  return "until" in s ? s.until : undefined;
 }
 
 /** Whether a client that was given the code should come back; see holdfast.CloseCode. */
-export function comesBack(code: number): boolean {
-  return code !== 1000 && (code < 4500 || code > 4999);
-}
+export const comesBack = (code: number) => code !== 1000 && (code < 4500 || code > 4999);
 
 export function step(state: State, event: Event, at: Moment): Step {
-  // The table has a cell for each pair; that the cell's types are those of this pair is what the compiler cannot follow.
-  const cell = TABLE[state.name][event.type] as (s: State, e: Event, at: Moment) => Step;
-  return cell(state, event, at);
+  // That the cell's types are those of this pair is what the compiler cannot follow.
+  const row = TABLE[state.name] as { readonly [type: string]: Cell | undefined };
+  // What a socket says that was dropped meanwhile counts no more.
+  const stale = "n" in event && !sockets(state).includes(event.n);
+  return (!stale && row[event.type]?.(state, event, at)) || stay(state);
 }
 
-type Dialing = Extract<State, { name: "dialing" | "attaching" }>;
-type Living = Extract<State, { name: "live" | "doubt" }>;
-type Closed = Extract<Event, { type: "closed" }>;
+type Named<S extends State["name"]> = Extract<State, { name: S }>;
+type Of<E extends Event["type"]> = Extract<Event, { type: E }>;
+type Cell = (state: State, event: Event, at: Moment) => Step;
+type Dialing = Named<"dialing" | "attaching">;
+type Living = Named<"live" | "doubt">;
+type Bye = "" | "leave" | "park";
 
-const drop: Effect = { type: "drop", bye: false };
-const leave: Effect = { type: "drop", bye: true };
-const silent = (s: Linked) => s.heard + s.beat * 1.2;
-const patience = (m: Memory) => Math.min(2_000, Math.max(1_000, 3 * m.rtt));
+const silentAt = (s: Living) => s.heard + beatOf(s) * 1.2;
+const beatOf = (s: Living) => (s.memory.hiddenAt ? s.rest : s.beat);
+const parkAt = (m: Memory) => (m.hiddenAt ? m.hiddenAt + m.linger : NEVER);
+const sockets = (s: State) => [...("n" in s ? [s.n] : []), ...(s.name === "doubt" && s.second ? [s.second.n] : [])];
 
-const stay = (state: State): Step => ({ state, effects: [] });
+const stay = (state: State, ...effects: readonly Effect[]): Step => ({ state, effects });
+const drop = (n: number, bye: Bye = ""): Effect => ({ type: "drop", n, bye });
+/** Lets go of all sockets. */
+const drops = (s: State, bye: Bye = "") => sockets(s).map((n) => drop(n, bye));
 
-function start(memory: Memory, now: number, fresh = false, before: readonly Effect[] = []): Step {
-  const state: State = { name: "authorizing", until: now + TOKEN_TIMEOUT, memory };
-  return { state, effects: [...before, { type: "authorize", fresh }] };
+// On the way
+
+/** Dials now, or asks the gate first. */
+function start(memory: Memory, at: Moment, effects: readonly Effect[] = [], reason = "connection lost"): Step {
+  return needsGate(memory, at.now)
+    ? stay(waiting(memory, at.now + GATE_TIMEOUT, reason, false, true), ...effects, { type: "gate" })
+    : dial(memory, at, effects);
+}
+
+function dial(m: Memory, { now }: Moment, effects: readonly Effect[] = []): Step {
+  const n = m.dials + 1;
+  const [until, gateAt] = [now + dialTimeout(m, now), now + SLOW];
+  const memory = { ...m, dials: n };
+  return stay({ name: "dialing", n, since: now, until, gateAt, memory }, ...effects, { type: "dial", n });
+}
+
+const waiting = (memory: Memory, until: number, reason: string, told = false, asking = false): State => ({
+  name: "waiting",
+  until,
+  reason,
+  asking,
+  told,
+  memory,
+});
+
+function backOff(m: Memory, at: Moment, reason: string, effects: readonly Effect[] = []): Step {
+  const memory = { ...m, outageAt: m.outageAt || at.now, attempts: m.attempts + 1 };
+  return stay(waiting(memory, at.now + backoff(m, at), reason), ...effects);
 }
 
 /** Begins as if nothing had failed before: the application asked for it. */
-function anew(state: State, { now }: Moment): Step {
-  return start({ ...state.memory, attempts: 0, refusals: 0, outageAt: now }, now, state.name === "ended");
+const anew = ({ memory }: State, _: Event, at: Moment) =>
+  start({ ...memory, attempts: 0, refusals: 0, outageAt: 0, hiddenAt: 0 }, at);
+
+const hangUp = (s: State): Step => stay({ name: "idle", memory: s.memory }, ...drops(s, "leave"));
+
+const sleep = (s: State, event: Event): Step =>
+  stay({ name: "asleep", memory: s.memory }, ...drops(s, event.type === "sleep" && !event.park ? "leave" : "park"));
+
+const ended = (s: State, code: number, reason: string): Step =>
+  stay({ name: "ended", code, reason, memory: s.memory }, ...drops(s));
+
+/** What a wake changes, whatever the state. */
+const woken = <S extends State>(s: S, event: Event, { now }: Moment): S => ({
+  ...s,
+  memory: awake(s.memory, now, event.type === "wake" && event.hidden),
+});
+
+const hidden = (s: State, { linger }: Of<"hidden">, { now }: Moment): Step =>
+  stay({ ...s, memory: { ...s.memory, hiddenAt: s.memory.hiddenAt || now, linger } });
+
+function attach(
+  { n, since }: Dialing | { n: number; since: number },
+  m: Memory,
+  { now }: Moment,
+  ...effects: Effect[]
+) {
+  return stay({ name: "attaching", n, since, until: now + dialTimeout(m, now), memory: m }, ...effects);
 }
 
-function dial(state: State, _: Event, { now }: Moment): Step {
-  const memory = { ...state.memory, dials: state.memory.dials + 1 };
-  const timeout = Math.min(MAX_DIAL_TIMEOUT, DIAL_TIMEOUT * 1.5 ** memory.attempts);
-  return {
-    state: { name: "dialing", since: now, until: now + timeout, memory },
-    effects: [{ type: "dial", n: memory.dials }],
-  };
+function dialFailed(s: Dialing, at: Moment, reason: string): Step {
+  const memory = spend(s.memory, at.now);
+  const pause = ladder(memory, s.since, at);
+  if (!pause) return backOff(memory, at, reason, drops(s));
+  return stay(waiting({ ...memory, rung: memory.rung + 1 }, at.now + pause, reason), ...drops(s));
 }
 
-function idle({ memory }: State): Step {
-  return { state: { name: "idle", memory }, effects: [] };
+const late = (s: Dialing, _: Event, at: Moment) => dialFailed(s, at, "no answer in time");
+
+/** The deadline of a dial, or the time to ask whether it is worth waiting for. */
+const slow = (s: Named<"dialing">, event: Event, at: Moment): Step =>
+  at.now < s.until ? stay({ ...s, gateAt: NEVER }, { type: "gate" }) : late(s, event, at);
+
+/** A dial that was begun in a dead network does not notice that it healed; the gate does. */
+function gateBeside(s: Named<"dialing">, { ok }: Of<"gate">, at: Moment): Step {
+  const { memory: m } = s;
+  if (s.gateAt < NEVER) return stay(s);
+  if (!ok || !mayRedial(m, at.now)) return stay({ ...s, gateAt: at.now + GATE_PAUSE });
+  return dial({ ...spend(m, at.now), redialAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
 }
 
-function hangUp(state: State): Step {
-  return { ...idle(state), effects: [leave] };
-}
-
-function ended({ memory }: State, code: number, reason: string): Step {
-  return { state: { name: "ended", code, reason, memory }, effects: [drop] };
-}
-
-/** Full jitter under a cap that grows with the outage: the sooner it is over, the sooner the user should be back. */
-function backOff(memory: Memory, reason: string, { now, random }: Moment, effects: readonly Effect[]): Step {
-  const outageAt = memory.outageAt || now;
-  const age = now - outageAt;
-  const cap = age < 60_000 ? 3_000 : age < 300_000 ? 8_000 : 20_000;
-  const pause = random * Math.min(cap, BACKOFF * 2 ** memory.attempts);
-  const poor = memory.tokens < 1 ? (1 - memory.tokens) * REFILL : 0;
-  return {
-    state: {
-      name: "waiting",
-      failedAt: now,
-      until: now + Math.max(pause, poor),
-      reason,
-      memory: { ...memory, outageAt, attempts: memory.attempts + 1 },
-    },
-    effects,
-  };
-}
-
-/** A dial has failed or was given up: it costs budget. */
-function spend(memory: Memory, now: number): Memory {
-  const tokens = Math.min(BUDGET, memory.tokens + (now - memory.tokensAt) / REFILL);
-  return { ...memory, tokens: Math.max(0, tokens - 1), tokensAt: now };
-}
-
-function dialFailed(state: Dialing, reason: string, at: Moment): Step {
-  const memory = spend(state.memory, at.now);
-  const pause = LADDER[memory.rung];
-  if (at.now < memory.wakeUntil && at.now - state.since < AT_ONCE && pause !== undefined) {
-    const until = at.now + pause * (0.5 + at.random / 2);
-    const next = { ...memory, rung: memory.rung + 1 };
-    return { state: { name: "waiting", failedAt: at.now, until, reason, memory: next }, effects: [drop] };
-  }
-  return backOff(memory, reason, at, [drop]);
-}
-
-/** What a close means, whether it came as a goodbye or as the socket's end. */
-function closed(state: Dialing | Living, event: Closed, at: Moment): Step {
-  const { code, after } = event;
-  const reason = event.reason || "connection lost";
-  const { now } = at;
-  const linked = state.name === "live" || state.name === "doubt";
-  const stable = linked && now - state.since >= STABLE;
-  const memory = stable ? { ...state.memory, attempts: 0, outageAt: now } : state.memory;
-  if (code === CLOSE_UNAUTHORIZED && memory.refusals === 0) {
-    return start({ ...memory, refusals: 1 }, now, true, [drop]);
-  }
-  if (!comesBack(code)) return ended(state, code, reason);
-  if (after !== undefined) {
-    const until = now + after + at.random * (event.spread ?? 0);
-    return { state: { name: "waiting", failedAt: now, until, reason, memory }, effects: [drop] };
-  }
-  if (stable) return start(memory, now, code === CLOSE_EXPIRED, [drop]);
-  return linked ? backOff(memory, reason, at, [drop]) : dialFailed(state, reason, at);
-}
+/** A negative age means that the clock was set back. */
+const isYoung = ({ since }: { readonly since: number }, { now }: Moment) => now >= since && now - since < YOUNG;
 
 /** A dial that was begun before a sleep may never end, and it blocks every other to the same host: begin another. */
-function redial(state: Dialing, _: Event, { now }: Moment): Step {
-  const memory = awake(state.memory, now);
-  const age = now - state.since;
-  // A negative age means that the clock was set back: the deadline is worth nothing.
-  if (age >= 0 && age < YOUNG) return stay({ ...state, memory });
-  return start(spend(memory, now), now, false, [drop]);
+function redial(s: Dialing, event: Event, at: Moment): Step {
+  const next = woken(s, event, at);
+  return isYoung(s, at) ? stay(next) : start(spend(next.memory, at.now), at, drops(s));
 }
 
-function awake(memory: Memory, now: number): Memory {
-  return { ...memory, attempts: 0, wakeUntil: now + WAKE_WINDOW, rung: 0 };
+function welcomed(s: Named<"attaching">, { n, beat, rest, rtt }: Of<"welcomed">, { now }: Moment): Step {
+  const memory = { ...s.memory, refusals: 0, rtt: smoothed(s.memory.rtt, rtt) };
+  return stay({ name: "live", n, heard: now, sent: now, beat, rest, stable: false, memory });
 }
 
-/** A wake dials at once; only one that has just failed with an empty budget is held back. */
-function wakeWaiting(state: Extract<State, { name: "waiting" }>, _: Event, { now }: Moment): Step {
-  const memory = awake(state.memory, now);
-  const soonest = state.failedAt + 2_000;
-  if (memory.tokens < 1 && now < soonest) return stay({ ...state, memory, until: Math.min(state.until, soonest) });
-  return start(memory, now);
+function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment): Step {
+  return terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : backOff(spend(s.memory, at.now), at, reason, drops(s));
 }
 
-function wakeAuthorizing(state: Extract<State, { name: "authorizing" }>, _: Event, { now }: Moment): Step {
-  return stay({ ...state, until: Math.min(state.until, now + TOKEN_TIMEOUT), memory: awake(state.memory, now) });
+// Waiting
+
+function waited(s: Named<"waiting">, event: Event, at: Moment): Step {
+  const { memory: m, reason } = s;
+  // Nobody looks: what a battery pays for every dial is worth nothing then.
+  if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event);
+  return s.asking ? backOff(m, at, reason) : start(m, at, [], reason);
 }
 
-function wakeInDoubt(state: Extract<State, { name: "doubt" }>, _: Event, { now }: Moment): Step {
-  const memory = awake(state.memory, now);
-  return stay({ ...state, until: Math.min(state.until, now + patience(memory)), memory });
+function gateAnswered(s: Named<"waiting">, { ok, after }: Of<"gate">, at: Moment): Step {
+  const { memory: m, reason, asking } = s;
+  if (!asking) return stay(s);
+  const pause = ok ? penance(m, at.now) : after;
+  if (pause) return stay(waiting(m, at.now + pause + backoff(m, at), reason, !ok));
+  return ok ? dial(m, at) : backOff(m, at, reason);
 }
+
+/** A wake dials at once, unless the server has said when to come. */
+function wakeWaiting(s: Named<"waiting">, event: Event, at: Moment): Step {
+  const next = woken(s, event, at);
+  return s.told && event.type === "wake" ? stay(next) : start(next.memory, at);
+}
+
+function wakeAsleep(s: Named<"asleep">, event: Event, at: Moment): Step {
+  const next = woken(s, event, at);
+  return next.memory.hiddenAt ? stay(next) : start(next.memory, at);
+}
+
+// Alive, or not
 
 /** Asks the other side for a sign of life, and gives it little time: it has an answer ready if it lives. */
-function probe(state: Extract<State, { name: "live" }>, event: Event, { now }: Moment): Step {
-  const memory = event.type === "wake" ? awake(state.memory, now) : state.memory;
-  return {
-    state: { ...state, name: "doubt", sent: now, until: now + patience(memory), memory },
-    effects: [{ type: "ping" }],
-  };
+function probe(s: Living, event: Event, at: Moment): Step {
+  const { now } = at;
+  const asks = event.type === "wake" || event.type === "retry";
+  const { memory } = asks ? woken(s, event, at) : s;
+  // What has spoken since the page came back is no victim of its absence.
+  const certain = event.type === "wake" && event.certain && now - s.heard >= YOUNG;
+  const [lateAt, until] = [now + hedge(memory), now + verdict(memory)];
+  const doubt = { ...s, name: "doubt", sent: now, lateAt, until, certain, second: undefined, memory } as const;
+  const ping: Effect = { type: "ping", n: s.n };
+  return certain ? dialSecond(doubt, now, ping) : stay(doubt, ping);
 }
 
-function beatOrProbe(state: Extract<State, { name: "live" }>, event: Event, at: Moment): Step {
-  if (at.now >= silent(state)) return probe(state, event, at);
-  if (at.now < state.sent + state.beat) return stay(state);
-  return { state: { ...state, sent: at.now }, effects: [{ type: "ping" }] };
+function dialSecond(s: Named<"doubt">, now: number, ...effects: readonly Effect[]): Step {
+  const { memory: m } = s;
+  if (spent(m, now)) return stay({ ...s, lateAt: NEVER }, ...effects);
+  const n = m.dials + 1;
+  const second = { n, since: now, asked: false };
+  return stay({ ...s, second, memory: { ...m, dials: n } }, ...effects, { type: "dial", n });
 }
 
-const smoothed = (rtt: number, sample: number) => (rtt ? rtt + (sample - rtt) / 8 : sample);
+const doubtTimer = (s: Named<"doubt">, _: Event, at: Moment): Step =>
+  at.now < s.until ? dialSecond(s, at.now) : succeed(s, at, "no answer in time");
 
-function pong(state: Living, { rtt }: Extract<Event, { type: "pong" }>, { now }: Moment): Step {
-  const memory = { ...state.memory, rtt: smoothed(state.memory.rtt, rtt) };
-  const { since, sent, beat } = state;
-  return stay({ name: "live", since, sent, beat, heard: now, memory });
+/** The first socket is dead: the second takes its place, as far as it has come. */
+function succeed(s: Named<"doubt">, at: Moment, reason: string): Step {
+  const { second, memory } = s;
+  if (!second) return lost(s, at, reason);
+  if (second.asked) return takeOver(s, at);
+  const until = at.now + dialTimeout(memory, at.now);
+  return stay({ name: "dialing", ...second, until, gateAt: second.since + SLOW, memory }, drop(s.n));
 }
 
-function welcomed(state: Dialing, { beat, rtt }: Extract<Event, { type: "welcomed" }>, { now }: Moment): Step {
-  const memory = { ...state.memory, refusals: 0, rtt: smoothed(state.memory.rtt, rtt) };
-  return stay({ name: "live", since: now, heard: now, sent: now, beat, memory });
+/** The server may still be busy with the hello; it takes frames in order, so that what is said now comes after it. */
+function takeOver(s: Named<"doubt">, at: Moment): Step {
+  const { n, second = { n, since: 0 }, memory } = s;
+  return attach(second, memory, at, drop(n), { type: "take", n: second.n });
+}
+
+/**
+ * The second stands by. Where all speaks against the first, and it had the time to answer, hello says everything at once,
+ * which saves a round trip; so it does where a connection cannot stand by.
+ */
+function secondOpened(s: Named<"doubt">, { n, single }: Of<"opened">, at: Moment): Step {
+  const standby = !single && !(s.certain && at.now >= s.lateAt);
+  const hello: Effect = { type: "hello", n, standby };
+  const second = { n, since: s.second?.since ?? at.now, asked: true };
+  return standby ? stay({ ...s, second }, hello) : attach(second, s.memory, at, drop(s.n), hello);
+}
+
+function wakeInDoubt(s: Named<"doubt">, event: Of<"wake">, at: Moment): Step {
+  const next = woken(s, event, at);
+  const { second, memory: m } = next;
+  const until = Math.min(s.until, at.now + verdict(m));
+  const doubt = { ...next, until, certain: s.certain || event.certain };
+  if (second ? second.asked || isYoung(second, at) : !event.certain) return stay(doubt);
+  if (!second) return dialSecond(doubt, at.now);
+  return dialSecond({ ...doubt, memory: spend(m, at.now) }, at.now, drop(second.n));
+}
+
+function pong(s: Living, { rtt }: Of<"pong">, { now }: Moment): Step {
+  const second = s.name === "doubt" ? s.second : undefined;
+  const m = second && !second.asked ? spend(s.memory, now) : s.memory;
+  const state: State = { ...s, name: "live", heard: now, memory: { ...m, rtt: smoothed(m.rtt, rtt) } };
+  return stay(state, ...(second ? [drop(second.n)] : []));
 }
 
 /** Frames that come while the pong is outstanding may be old ones out of a buffer, but a line that delivers gets time. */
-function heardInDoubt(state: Extract<State, { name: "doubt" }>, _: Event, { now }: Moment): Step {
-  return stay({ ...state, heard: now, until: now + patience(state.memory) });
+const heardInDoubt = (s: Named<"doubt">, { n }: Of<"heard">, { now }: Moment): Step =>
+  stay(n === s.n ? { ...s, heard: now, until: now + verdict(s.memory) } : s);
+
+function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
+  if (at.now >= parkAt(s.memory)) return sleep(s, event);
+  if (at.now >= silentAt(s)) return probe(s, event, at);
+  return at.now < s.sent + beatOf(s) ? stay(s) : stay({ ...s, sent: at.now }, { type: "ping", n: s.n });
 }
 
-function dropDead(state: Living, _: Event, { now }: Moment): Step {
-  const stable = now - state.since >= STABLE;
-  const memory = { ...state.memory, outageAt: now, ...(stable && { attempts: 0 }) };
-  return start(memory, now, false, [drop]);
+// The end of a socket
+
+/** What a close means, whether it came as a goodbye or as the socket's end. */
+function closed(s: Dialing | Living, event: Of<"closed">, at: Moment): Step {
+  const { n, code, reason, after, spread = 0 } = { ...event, reason: event.reason || "connection lost" };
+  const { memory: m } = s;
+  if (n !== s.n) return secondClosed(s as Named<"doubt">, at);
+  if (code === CLOSE_UNAUTHORIZED && !m.refusals) return start({ ...m, refusals: 1 }, at, drops(s));
+  if (!comesBack(code)) return ended(s, code, reason);
+  if (after !== undefined) {
+    return stay(waiting(m, at.now + after + at.random * spread, reason, true), ...drops(s));
+  }
+  if (s.name === "dialing" || s.name === "attaching") return dialFailed(s, at, reason);
+  return s.name === "doubt" ? succeed(s, at, reason) : lost(s, at, reason);
 }
 
-function noToken(state: State, event: Extract<Event, { type: "unauthorized" }>, at: Moment): Step {
-  if (event.terminal) return ended(state, CLOSE_UNAUTHORIZED, event.reason);
-  return backOff(state.memory, event.reason, at, []);
+/** A connection that was accepted and did not last counts as a failed dial, lest a server that does so be dialed on. */
+function lost(s: Living, at: Moment, reason: string): Step {
+  const { stable, memory: m } = s;
+  if (stable && !m.hiddenAt) return start(m, at, drops(s), reason);
+  return backOff(stable ? m : spend(m, at.now), at, reason, drops(s));
+}
+
+/** The first may still answer; until the verdict there is another try, where the failure was only a sleepy radio. */
+function secondClosed(s: Named<"doubt">, at: Moment): Step {
+  const { n, since, asked } = s.second ?? { n: s.n, since: 0, asked: true };
+  const memory = asked ? s.memory : spend(s.memory, at.now);
+  const pause = ladder(memory, since, at);
+  const lateAt = pause ? at.now + pause : NEVER;
+  return stay({ ...s, second: undefined, lateAt, memory: { ...memory, rung: memory.rung + (pause ? 1 : 0) } }, drop(n));
+}
+
+const secondUnauthorized = (s: Named<"doubt">, { terminal, reason }: Of<"unauthorized">, at: Moment): Step =>
+  terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : secondClosed(s, at);
+
+// The table
+
+/** What tells nothing new in a state. Each event is either here or in the state's row: the compiler demands it. */
+interface Ignored {
+  idle: Exclude<Event["type"], "connect" | "retry">;
+  dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent";
+  attaching: Ignored["dialing"] extends infer E ? Exclude<E, "welcomed"> | "gate" | "unauthorized" | "opened" : never;
+  live: "connect" | "gate" | "unauthorized" | "opened" | "ready" | "welcomed";
+  doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed";
+  waiting: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden" | "sleep" | "gate" | "timer">;
+  asleep: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden">;
+  ended: Exclude<Event["type"], "connect" | "disconnect" | "retry">;
 }
 
 type Table = {
   readonly [S in State["name"]]: {
-    readonly [E in Event["type"]]: (
-      state: Extract<State, { name: S }>,
-      event: Extract<Event, { type: E }>,
-      at: Moment,
-    ) => Step;
+    readonly [E in Exclude<Event["type"], Ignored[S]>]: (state: Named<S>, event: Of<E>, at: Moment) => Step;
   };
 };
 
-/** Every pair has its cell; the compiler demands it. `stay` is for what is meaningless or tells nothing new there. */
+const said = (s: Living, _: Event, { now }: Moment): Step => stay({ ...s, sent: now });
+
 const TABLE: Table = {
-  idle: {
-    connect: (s, _, at) => anew(s, at),
-    disconnect: stay,
-    retry: (s, _, at) => anew(s, at),
-    wake: stay,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: stay,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: stay,
-    timer: stay,
-  },
-  authorizing: {
-    connect: stay,
-    disconnect: idle,
-    retry: stay,
-    wake: wakeAuthorizing,
-    suspect: stay,
-    authorized: dial,
-    unauthorized: noToken,
-    opened: stay,
-    welcomed: stay,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: stay,
-    timer: (s, _, at) => backOff(s.memory, "no token in time", at, []),
-  },
+  idle: { connect: anew, retry: anew },
   dialing: {
-    connect: stay,
     disconnect: hangUp,
     retry: redial,
     wake: redial,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: (s) => ({ state: { ...s, name: "attaching" }, effects: [{ type: "hello" }] }),
-    welcomed: stay,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: closed,
-    timer: (s, _, at) => dialFailed(s, "no answer in time", at),
+    hidden,
+    sleep,
+    gate: gateBeside,
+    unauthorized: noToken,
+    opened: (s, { n }, at) => attach(s, s.memory, at, { type: "hello", n, standby: false }),
+    closed,
+    timer: slow,
   },
-  attaching: {
-    connect: stay,
-    disconnect: hangUp,
-    retry: redial,
-    wake: redial,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: welcomed,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: closed,
-    timer: (s, _, at) => dialFailed(s, "no answer in time", at),
-  },
+  attaching: { disconnect: hangUp, retry: redial, wake: redial, hidden, sleep, welcomed, closed, timer: late },
   live: {
-    connect: stay,
     disconnect: hangUp,
     retry: probe,
     wake: probe,
+    hidden,
+    sleep,
     suspect: probe,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: stay,
+    stable: (s) => stay({ ...s, stable: true, memory: settle(s.memory) }),
     heard: (s, _, { now }) => stay({ ...s, heard: now }),
-    pong: pong,
-    sent: (s, _, { now }) => stay({ ...s, sent: now }),
-    closed: closed,
+    pong,
+    sent: said,
+    closed,
     timer: beatOrProbe,
   },
   doubt: {
-    connect: stay,
     disconnect: hangUp,
-    retry: stay,
     wake: wakeInDoubt,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: stay,
+    hidden,
+    sleep,
+    unauthorized: secondUnauthorized,
+    opened: secondOpened,
+    ready: (s, _, at) => takeOver(s, at),
     heard: heardInDoubt,
-    pong: pong,
-    sent: (s, _, { now }) => stay({ ...s, sent: now }),
-    closed: closed,
-    timer: dropDead,
+    pong,
+    sent: said,
+    closed,
+    timer: doubtTimer,
   },
   waiting: {
-    connect: (s, _, { now }) => start(s.memory, now),
-    disconnect: idle,
-    retry: (s, _, { now }) => start(awake(s.memory, now), now),
+    connect: wakeWaiting,
+    disconnect: hangUp,
+    retry: wakeWaiting,
     wake: wakeWaiting,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: stay,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: stay,
-    timer: (s, _, { now }) => start(s.memory, now),
+    hidden,
+    sleep,
+    gate: gateAnswered,
+    timer: waited,
   },
-  ended: {
-    connect: (s, _, at) => anew(s, at),
-    disconnect: idle,
-    retry: (s, _, at) => anew(s, at),
-    wake: stay,
-    suspect: stay,
-    authorized: stay,
-    unauthorized: stay,
-    opened: stay,
-    welcomed: stay,
-    heard: stay,
-    pong: stay,
-    sent: stay,
-    closed: stay,
-    timer: stay,
-  },
+  asleep: { connect: wakeAsleep, disconnect: hangUp, retry: wakeAsleep, wake: wakeAsleep, hidden },
+  ended: { connect: anew, disconnect: hangUp, retry: anew },
 };

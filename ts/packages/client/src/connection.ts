@@ -1,65 +1,22 @@
-import { CLOSE_SUPERSEDED, deadline, type Effect, type Event, INITIAL, type State, step } from "./connection-state.ts";
+import { CLOSE_EXPIRED, CLOSE_SUPERSEDED, CLOSE_UNAUTHORIZED, deadline, INITIAL, step } from "./connection-state.ts";
+import type { Effect, Event, State } from "./connection-types.ts";
 import type { Cancel, Env, Pipe } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
-import type { Identity } from "./identity.ts";
-import type { Token } from "./token.ts";
-import {
-  type AckFrame,
-  type ClientFrame,
-  decode,
-  type ErrFrame,
-  encode,
-  type PageFrame,
-  type ServerFrame,
-  type SessionFrame,
-  type SignalFrame,
-  type SubItem,
-  VERSION,
-  type WelcomeFrame,
-} from "./wire.ts";
+import type { ConnectionStats, Link, LinkParts } from "./link.ts";
+import { watchPage } from "./page.ts";
+import { AGENT, below, httpUrl } from "./urls.ts";
+import { type ClientFrame, decode, encode, type ServerFrame, VERSION, type WelcomeFrame } from "./wire.ts";
 
-/** The frames that are not about the connection itself. */
-export type OwnedFrame = SessionFrame | PageFrame | AckFrame | ErrFrame | SignalFrame;
-
-/** What the connection asks of and tells its owner. */
-export interface ConnectionOwner {
-  /** What hello is to subscribe to. Called once the socket is open, and followed by welcomed or cut. */
-  attach(): readonly SubItem[];
-  welcomed(frame: WelcomeFrame): void;
-  frame(frame: OwnedFrame): void;
-  /** The socket, on which attach had been called, is gone. */
-  cut(): void;
-  changed(): void;
-}
-
-/** Figures for people who want to see what is going on. */
-export interface ConnectionStats {
-  /** The server's name of the connection, "" while there is none, and the user whose token it took. */
-  readonly connection: string;
-  readonly user: string;
-  /** Dials so far, and how many of them were welcomed. */
-  readonly dials: number;
-  readonly welcomes: number;
-  /** UTF-16 units of text received and sent. */
-  readonly received: number;
-  readonly sent: number;
-  /** The smoothed round trip in ms; 0 while unknown. */
-  readonly rtt: number;
-}
-
-/** Wake signals come in bunches: resume, visible, pageshow and focus within milliseconds are one. */
-const ONE_WAKE = 50;
-const TICK = 1_000;
-/** A tick that is later by so much was not late but asleep. */
-const JUMP = 3_000;
+const GATE_TIMEOUT = 1_000;
+/** Events that come with every frame: the log would be full of them. */
+const FREQUENT = /heard|sent|pong|timer/;
+/** A connection that lives so long, and is up to date, is a good one. */
+const STABLE = 5_000;
 
 /** Runs the machine of connection-state.ts: turns its effects into deeds and what happens into events. */
-export class Connection {
+export class Connection implements Link {
+  readonly #parts: LinkParts;
   readonly #env: Env;
-  readonly #url: string;
-  readonly #token: Token;
-  readonly #identity: Identity;
-  readonly #owner: ConnectionOwner;
 
   #state: State = INITIAL;
   readonly #events: Event[] = [];
@@ -69,30 +26,28 @@ export class Connection {
   #timerAt: number | undefined;
   #timerOf: State["name"] | undefined;
 
-  /** The one socket. An event of any other is not listened to. */
-  #pipe: Pipe | undefined;
-  #attached = false;
+  /** The sockets by the number of their dial. An event of any other is not listened to. */
+  readonly #pipes = new Map<number, Pipe>();
+  /** The latest that is open, though there may be no token for it yet. */
+  #opened = 0;
+  /** The one that was told what to subscribe to. */
+  #attached: number | undefined;
   #helloAt = 0;
   #pings = 0;
   #pingAt = 0;
-  /** Counts authorizations, so that the answer to one that was given up is not taken for a later one's. */
-  #authorization = 0;
+  /** Counts the questions, so that an answer that was not waited for is not taken for a later one's. */
+  #gate = 0;
+  #liveAt = 0;
+  #stopWatching: Cancel | undefined;
 
   /** How far the server's clock is before ours, in ms: expiry is told by its clock. */
   #serverAhead = 0;
 
-  #stopSignals: Cancel | undefined;
-  #cancelTick: Cancel | undefined;
-  #wokeAt = 0;
-
   #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
 
-  constructor(env: Env, url: string, token: Token, identity: Identity, owner: ConnectionOwner) {
-    this.#env = env;
-    this.#url = url;
-    this.#token = token;
-    this.#identity = identity;
-    this.#owner = owner;
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+    this.#env = parts.env;
   }
 
   get state(): State {
@@ -104,30 +59,39 @@ export class Connection {
     return { ...this.#stats, dials, rtt: Math.round(rtt) };
   }
 
-  /** Whether frames can be sent now. */
   get open(): boolean {
     return this.#state.name === "live" || this.#state.name === "doubt";
   }
 
   connect(): void {
     const { state } = this;
-    if (state.name === "ended" && state.code === CLOSE_SUPERSEDED) this.#identity.renew();
-    this.dispatch({ type: "connect" });
+    if (state.name === "ended" && state.code === CLOSE_SUPERSEDED) this.#parts.identity.renew();
+    this.#dispatch({ type: "connect" });
   }
 
   disconnect(): void {
-    this.dispatch({ type: "disconnect" });
+    this.#dispatch({ type: "disconnect" });
   }
 
-  /** Sends a frame, if the connection is open; what must not get lost is sent again after the next welcome. */
+  retry(): void {
+    this.#dispatch({ type: "retry" });
+  }
+
+  suspect(): void {
+    this.#dispatch({ type: "suspect" });
+  }
+
+  close(): void {
+    this.disconnect();
+  }
+
   send(frame: ClientFrame): void {
-    if (!this.open) return;
-    this.#write(frame);
-    this.dispatch({ type: "sent" });
+    const { state } = this;
+    if (state.name === "live" || state.name === "doubt") this.#write(state.n, frame);
   }
 
   /** Takes one event to its end, and those that its effects cause after it. */
-  dispatch(event: Event): void {
+  #dispatch(event: Event): void {
     this.#events.push(event);
     if (this.#running) return;
     this.#running = true;
@@ -141,150 +105,205 @@ export class Connection {
 
   #step(event: Event): void {
     const before = this.#state;
-    const { state, effects } = step(before, event, { now: this.#env.now(), random: this.#env.random() });
+    const now = this.#env.now();
+    const { state, effects } = step(before, event, { now, random: this.#env.random() });
     this.#state = state;
+    const { type, ...figures } = event;
+    if (!FREQUENT.test(type) || state.name !== before.name) {
+      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures });
+    }
     for (const effect of effects) this.#perform(effect);
+    const hidden = state.memory.hiddenAt > 0;
+    if (hidden !== before.memory.hiddenAt > 0 && this.#attached) this.#write(this.#attached, { t: "view", hidden });
+    // Another wait has another end; while the gate is asked, it is due.
+    if (state.name === "waiting" && !state.asking) this.#parts.owner.changed();
     if (state.name === before.name) return;
-    if (state.name === "idle" || state.name === "ended") this.#listenNoMore();
-    else this.#listen();
-    this.#owner.changed();
+    if (state.name === "idle" || state.name === "ended") {
+      this.#stopWatching?.();
+      this.#stopWatching = undefined;
+    } else
+      this.#stopWatching ??= watchPage(
+        this.#env,
+        (event) => this.#dispatch(event),
+        () => this.#tick(),
+      );
+    this.#parts.owner.changed();
   }
 
   #perform(effect: Effect): void {
     switch (effect.type) {
-      case "authorize":
-        return void this.#authorize(effect.fresh);
       case "dial":
         return this.#dial(effect.n);
       case "hello":
-        return this.#hello();
+        return this.#hello(effect.n, effect.standby);
+      case "take":
+        return this.#attach(effect.n, { t: "take" });
       case "ping":
         this.#pingAt = this.#env.now();
-        return this.#write({ t: "ping", n: ++this.#pings });
+        return this.#write(effect.n, { t: "ping", n: ++this.#pings });
+      case "gate":
+        return void this.#askGate();
       case "drop":
-        return this.#drop(effect.bye);
+        return this.#drop(effect.n, effect.bye);
     }
   }
 
-  async #authorize(fresh: boolean): Promise<void> {
-    const turn = ++this.#authorization;
-    const answer = (event: Event) => {
-      if (turn === this.#authorization) this.dispatch(event);
-    };
-    const settling = this.#identity.settle();
-    if (!settling && !fresh && this.#token.usable(this.#env.now()) !== undefined) return answer({ type: "authorized" });
+  async #askGate(): Promise<void> {
+    const turn = ++this.#gate;
+    let ok = false;
+    let after: number | undefined;
     try {
-      await settling;
-      if (fresh || this.#token.usable(this.#env.now()) === undefined) await this.#token.fetch();
-      answer({ type: "authorized" });
-    } catch (error) {
-      const terminal = error instanceof HoldfastError && error.code === "unauthorized";
-      answer({ type: "unauthorized", terminal, reason: error instanceof Error ? error.message : String(error) });
+      const request = { method: "GET", timeout: GATE_TIMEOUT } as const;
+      const answer = await this.#env.fetch(httpUrl(this.#parts.url, "ready"), request);
+      ok = answer.status >= 200 && answer.status < 300;
+      after = answer.after;
+    } catch {
+      // No answer is an answer.
     }
+    const { state } = this;
+    // An open socket is not slow, its token is.
+    if (state.name === "dialing" && state.n === this.#opened) return;
+    if (turn === this.#gate) this.#dispatch({ type: "gate", ok, ...(after !== undefined && { after }) });
   }
 
+  /** Opens a socket, and sees to a token meanwhile. */
   #dial(n: number): void {
-    const cut = this.#url.search(/[?#]|$/);
-    const url = `${this.#url.slice(0, cut).replace(/\/+$/, "")}/${n}${this.#url.slice(cut)}`;
+    const { open, url } = this.#parts;
     // A pipe that calls back before open() has returned is still nobody's; its calls wait in the queue.
     let mine: Pipe | undefined;
-    const current = () => mine === this.#pipe;
+    const current = () => mine !== undefined && mine === this.#pipes.get(n);
+    let waits = 2;
+    const proceed = () => --waits || this.#dispatch({ type: "opened", n, single: mine?.single === true });
+    const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
     try {
-      mine = this.#env.open(url, {
-        opened: () => current() && this.dispatch({ type: "opened" }),
-        message: (text) => current() && this.#message(text),
-        closed: (code, reason) => current() && this.dispatch({ type: "closed", code, reason }),
+      mine = open(below(url, n), {
+        opened: () => {
+          if (!current()) return;
+          this.#opened = n;
+          proceed();
+        },
+        message: (text) => current() && this.#message(n, text),
+        closed: (code, reason) => current() && closed(code, reason),
       });
-      this.#pipe = mine;
+      this.#pipes.set(n, mine);
     } catch (error) {
       const broken = error instanceof HoldfastError && error.code === "unsupported";
-      const reason = error instanceof Error ? error.message : String(error);
-      this.dispatch({ type: "closed", code: broken ? 1000 : 1006, reason });
+      closed(broken ? 1000 : 1006, messageOf(error));
     }
-  }
-
-  #hello(): void {
-    this.#attached = true;
-    this.#helloAt = this.#env.now();
-    this.#write({
-      t: "hello",
-      v: VERSION,
-      token: this.#token.value,
-      client: this.#identity.id,
-      gen: this.#identity.nextGeneration(),
-      agent: "holdfast-js/0.1",
-      subs: this.#owner.attach(),
+    void this.#authorize().then(proceed, (error: unknown) => {
+      const terminal = error instanceof HoldfastError && error.code === "unauthorized";
+      this.#dispatch({ type: "unauthorized", n, terminal, reason: messageOf(error) });
     });
   }
 
-  #message(text: string): void {
-    this.#stats.received += text.length;
-    const frame = decode(text);
-    this.dispatch({ type: "heard" });
-    if (frame) this.#take(frame);
+  #closed(event: Extract<Event, { type: "closed" }>): void {
+    if (event.code === CLOSE_EXPIRED || event.code === CLOSE_UNAUTHORIZED) this.#parts.token.spoil();
+    this.#dispatch(event);
   }
 
-  #take(frame: ServerFrame): void {
+  async #authorize(): Promise<void> {
+    const { identity, token } = this.#parts;
+    await identity.settle();
+    const now = this.#env.now();
+    if (token.usable(now) === undefined) await token.fetch(now);
+  }
+
+  #hello(n: number, standby: boolean): void {
+    const { token, identity } = this.#parts;
+    const hello = { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT } as const;
+    if (!standby) return this.#attach(n, hello);
+    this.#write(n, { ...hello, gen: identity.nextGeneration(), mode: "standby", subs: [] });
+  }
+
+  #attach(n: number, frame: { readonly t: "take" } | Omit<Extract<ClientFrame, { t: "hello" }>, "gen" | "subs">): void {
+    const { identity, owner } = this.#parts;
+    this.#attached = n;
+    this.#helloAt = this.#env.now();
+    const hidden = this.#state.memory.hiddenAt > 0 && ({ hidden: true } as const);
+    this.#write(n, { ...frame, gen: identity.nextGeneration(), ...hidden, subs: owner.attach() });
+  }
+
+  #message(n: number, text: string): void {
+    this.#stats.received += text.length;
+    const frame = decode(text);
+    this.#dispatch({ type: "heard", n });
+    if (frame) this.#take(n, frame);
+  }
+
+  #take(n: number, frame: ServerFrame): void {
     switch (frame.t) {
       case "welcome":
-        return this.#welcome(frame);
+        return this.#welcome(n, frame);
+      case "ready":
+        return this.#dispatch({ type: "ready", n });
       case "ping":
-        return this.send({ t: "pong", n: frame.n });
+        return this.#write(n, { t: "pong", n: frame.n });
       case "pong":
         if (frame.n !== this.#pings) return;
-        return this.dispatch({ type: "pong", rtt: this.#env.now() - this.#pingAt });
+        return this.#dispatch({ type: "pong", n, rtt: this.#env.now() - this.#pingAt });
       case "bye":
-        return this.dispatch({ reason: "", ...frame, type: "closed" });
+        return this.#closed({ reason: "", ...frame, type: "closed", n });
       case "expiring":
-        this.#token.lasts(frame.in, this.#env.now());
+        this.#parts.token.lasts(frame.in, this.#env.now());
         return void this.#refreshToken();
       case "token":
         return this.#tokenTaken(frame.exp);
       default:
-        this.#owner.frame(frame);
+        if (n === this.#attached) this.#parts.owner.frame(frame);
     }
   }
 
-  #welcome(frame: WelcomeFrame): void {
+  #welcome(n: number, frame: WelcomeFrame): void {
+    if (n !== this.#attached) return;
     const now = this.#env.now();
-    this.#stats = { ...this.#stats, connection: frame.conn, user: frame.user, welcomes: this.#stats.welcomes + 1 };
+    const { conn: connection, user, beat, rest = beat, exp } = frame;
+    this.#stats = { ...this.#stats, connection, user, welcomes: this.#stats.welcomes + 1 };
+    this.#liveAt = now;
     this.#serverAhead = frame.now - now;
-    this.#tokenTaken(frame.exp);
-    this.dispatch({ type: "welcomed", beat: frame.beat, rtt: now - this.#helloAt });
-    this.#owner.welcomed(frame);
+    this.#tokenTaken(exp);
+    this.#dispatch({ type: "welcomed", n, beat, rest, rtt: now - this.#helloAt });
+    this.#parts.owner.welcomed(frame);
   }
 
   #tokenTaken(exp: number | undefined): void {
     const now = this.#env.now();
-    this.#token.lasts(exp === undefined ? undefined : exp - this.#serverAhead - now, now);
+    this.#parts.token.lasts(exp === undefined ? undefined : exp - this.#serverAhead - now, now);
   }
 
   /** A failure needs no handling: the server ends the connection when the token has expired, and then it is asked again. */
   async #refreshToken(): Promise<void> {
     try {
-      this.send({ t: "token", token: await this.#token.fetch() });
+      this.send({ t: "token", token: await this.#parts.token.fetch(this.#env.now()) });
     } catch {}
   }
 
-  #write(frame: ClientFrame): void {
+  #write(n: number, frame: ClientFrame): void {
     const text = encode(frame);
     this.#stats.sent += text.length;
     try {
-      this.#pipe?.send(text);
+      this.#pipes.get(n)?.send(text);
     } catch {
       // A socket that refuses is closing; its close event or the deadline tells.
     }
+    this.#dispatch({ type: "sent" });
   }
 
-  #drop(bye: boolean): void {
-    if (bye && this.#attached) this.#write({ t: "bye" });
-    const pipe = this.#pipe;
-    this.#pipe = undefined;
+  #drop(n: number, bye: "" | "leave" | "park"): void {
+    const attached = n === this.#attached;
+    if (bye && attached) this.#write(n, bye === "park" ? { t: "bye", park: true } : { t: "bye" });
+    const pipe = this.#pipes.get(n);
+    this.#pipes.delete(n);
     pipe?.drop();
+    if (!attached) return;
+    this.#attached = undefined;
     this.#stats.connection = "";
-    if (!this.#attached) return;
-    this.#attached = false;
-    this.#owner.cut();
+    this.#parts.owner.cut();
+  }
+
+  #tick(): void {
+    const { state } = this;
+    if (state.name !== "live" || state.stable || this.#env.now() - this.#liveAt < STABLE) return;
+    if (this.#parts.owner.upToDate()) this.#dispatch({ type: "stable" });
   }
 
   #setTimer(): void {
@@ -303,37 +322,9 @@ export class Connection {
   #timeUp(): void {
     this.#timerAt = undefined;
     const at = deadline(this.#state);
-    if (at !== undefined && this.#env.now() >= at) this.dispatch({ type: "timer" });
+    if (at !== undefined && this.#env.now() >= at) this.#dispatch({ type: "timer" });
     else this.#setTimer();
   }
-
-  #listen(): void {
-    if (this.#stopSignals) return;
-    this.#stopSignals = this.#env.signals((signal) =>
-      signal === "wake" ? this.#wake() : this.dispatch({ type: signal }),
-    );
-    this.#tick(this.#env.now());
-  }
-
-  #listenNoMore(): void {
-    this.#stopSignals?.();
-    this.#cancelTick?.();
-    this.#stopSignals = this.#cancelTick = undefined;
-  }
-
-  #wake(): void {
-    const now = this.#env.now();
-    if (Math.abs(now - this.#wokeAt) < ONE_WAKE) return;
-    this.#wokeAt = now;
-    this.dispatch({ type: "wake" });
-  }
-
-  /** A laptop that slept fires no event at all; only the clock shows it. A hidden page's timers are merely slow. */
-  #tick(last: number): void {
-    this.#cancelTick = this.#env.timer(() => {
-      const now = this.#env.now();
-      if (Math.abs(now - last - TICK) > JUMP && this.#env.visible()) this.#wake();
-      this.#tick(now);
-    }, TICK);
-  }
 }
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

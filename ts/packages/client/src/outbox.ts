@@ -1,7 +1,8 @@
 import { Deferred } from "./deferred.ts";
-import type { Cancel, Env, KeyValue } from "./env/env.ts";
+import type { Cancel, Env } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { randomName } from "./identity.ts";
+import type { Kept, OutboxStore } from "./outbox-store.ts";
 import type { AckFrame, ClientFrame, ErrFrame } from "./wire.ts";
 
 /** Where a sent message stands. */
@@ -40,15 +41,6 @@ export interface OutboxOwner {
   overdue(): void;
   /** How long an answer usually takes, in ms; 0 while unknown. */
   rtt(): number;
-}
-
-/** How a message is kept over a reload. */
-interface Kept {
-  readonly s: string;
-  readonly id: string;
-  readonly d: unknown;
-  readonly a: number;
-  readonly e?: readonly [code: string, message: string];
 }
 
 class Item implements Sending {
@@ -115,23 +107,31 @@ const PAUSE = 1_000;
  */
 export class Outbox {
   readonly #env: Env;
-  readonly #storage: KeyValue;
-  readonly #key: string;
+  readonly #store: OutboxStore;
   readonly #owner: OutboxOwner;
   /** Part of every id: no other page has it, even where two share a client id for a moment. */
   readonly #page: string;
   #count = 0;
   #items: readonly Item[] = [];
+  #adopted = false;
   #paused: Cancel | undefined;
   #watch: Cancel | undefined;
 
-  constructor(env: Env, storage: KeyValue, key: string, owner: OutboxOwner) {
+  constructor(env: Env, store: OutboxStore, owner: OutboxOwner) {
     this.#env = env;
-    this.#storage = storage;
-    this.#key = key;
+    this.#store = store;
     this.#owner = owner;
     this.#page = randomName(env).slice(0, 8);
-    this.#items = parse(storage.get(key)).map((kept) => new Item(this, kept));
+  }
+
+  /** Takes over what is kept. Nothing is transmitted before. */
+  load(): void {
+    this.#store.load((kept) => this.#adopt(kept));
+  }
+
+  /** How long an unsent message lasts. */
+  get lasts(): OutboxStore["lasts"] {
+    return this.#store.lasts;
   }
 
   of(session: string): readonly Sending[] {
@@ -148,7 +148,7 @@ export class Outbox {
     if (size > max)
       item.fail(new HoldfastError("too_large", `the message has ${size} bytes, at most ${max} are allowed`));
     this.#items = [...this.#items, item];
-    this.#save(session);
+    this.#keep(item);
     if (item.state === "pending") this.#transmit(item);
     return item;
   }
@@ -181,7 +181,7 @@ export class Outbox {
     if (item?.state !== "pending") return;
     if (frame.code === "rate_limited" || frame.code === "unavailable") return this.#pause(frame.after ?? PAUSE);
     item.fail(new HoldfastError(frame.code, frame.msg));
-    this.#save(item.session);
+    this.#keep(item);
   }
 
   retry(item: Item): void {
@@ -189,7 +189,8 @@ export class Outbox {
     item.open();
     // Its turn is over: what was sent after it has been written.
     this.#items = [...this.#items.filter((other) => other !== item), item];
-    this.#save(item.session);
+    this.#store.remove(item.id);
+    this.#keep(item);
     this.#transmit(item);
   }
 
@@ -209,18 +210,20 @@ export class Outbox {
     item.error = undefined;
     item.offset = offset;
     item.answer.resolve({ offset, at });
-    this.#save(item.session);
+    this.#store.remove(item.id);
+    this.#owner.changed(item.session);
   }
 
   #remove(gone: (item: Item) => boolean, session: string): void {
     const left = this.#items.filter((item) => !gone(item));
     if (left.length === this.#items.length) return;
+    for (const item of this.#items) if (gone(item) && item.state !== "sent") this.#store.remove(item.id);
     this.#items = left;
-    this.#save(session);
+    this.#owner.changed(session);
   }
 
   #transmit(item: Item): void {
-    if (this.#paused) return;
+    if (this.#paused || !this.#adopted) return;
     item.transmittedAt = this.#env.now();
     item.probed = false;
     this.#owner.transmit({ t: "send", s: item.session, id: item.id, data: item.data });
@@ -247,22 +250,18 @@ export class Outbox {
     }, patience);
   }
 
-  #save(session: string): void {
-    const open = this.#items.filter((item) => item.state !== "sent");
-    this.#storage.set(this.#key, open.length ? JSON.stringify(open.map((item) => item.kept())) : null);
-    this.#owner.changed(session);
+  #keep(item: Item): void {
+    this.#store.put(item.kept());
+    this.#owner.changed(item.session);
   }
-}
 
-function parse(text: string | null): readonly Kept[] {
-  try {
-    const value: unknown = JSON.parse(text ?? "[]");
-    return Array.isArray(value) ? value.filter(isKept) : [];
-  } catch {
-    return [];
+  /** What an earlier page has left goes before what this one sent meanwhile. */
+  #adopt(kept: readonly Kept[]): void {
+    const held = new Set(this.#items.map(({ id }) => id));
+    const adopted = kept.filter(({ id }) => !held.has(id)).map((it) => new Item(this, it));
+    this.#items = [...adopted, ...this.#items];
+    this.#adopted = true;
+    this.resend();
+    for (const session of new Set(adopted.map((item) => item.session))) this.#owner.changed(session);
   }
-}
-
-function isKept(value: Partial<Kept> | null): value is Kept {
-  return typeof value?.s === "string" && typeof value.id === "string";
 }

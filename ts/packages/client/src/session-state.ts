@@ -8,6 +8,7 @@
  * Each frame names the positions that it covers, so a repeat is recognised and skipped and a hole is never passed over,
  * however the log was cut into frames and connections.
  */
+import type { Cached } from "./session-cache.ts";
 import { type Entry, entryOf, grown, type RunEntry, type StateEntry } from "./entry.ts";
 import {
   type Cursor,
@@ -93,6 +94,24 @@ export function cursorOf(state: SessionState): Cursor | undefined {
   if (open.length > MAX_CURSOR_RUNS) return undefined;
   const cursor = { e: state.epoch, o: state.have, g: state.tag };
   return open.length ? { ...cursor, r: open.map((r) => [r.offset, r.fragments, r.chain] as const) } : cursor;
+}
+
+/** What a page may keep of the session, if it has a place to go on from: the last `most` entries, and what is open. */
+export function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
+  const { epoch, have, tag, entries } = state;
+  if (tag === undefined || !epoch) return undefined;
+  const last = entries.slice(-most);
+  const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
+  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
+  return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
+}
+
+/** The state with what was kept, for as long as the server has not answered. */
+export function withCached(state: SessionState, { epoch, have, tag, first, more, entries }: Cached): SessionState {
+  if (state.outcome) return state;
+  const states = new Map(entries.flatMap((e) => (e.kind === "state" ? [[e.key, e] as const] : [])));
+  // Asked already, it was asked without a cursor: this is to be shown, and not to be gone on from.
+  return { ...state, epoch, have, tag: state.asked ? undefined : tag, first, more, entries, states };
 }
 
 export function apply(state: SessionState, frames: readonly SessionFrame[]): Applied {

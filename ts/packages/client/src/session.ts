@@ -4,7 +4,9 @@ import type { Cancel, Env } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
 import type { Sending } from "./outbox.ts";
-import { apply, asked, cursorOf, cut, type Phase, type SessionState, UNREAD, withPage } from "./session-state.ts";
+import type { SessionCache } from "./session-cache.ts";
+import { apply, asked, cachedOf, cursorOf, cut, type Phase, type SessionState } from "./session-state.ts";
+import { UNREAD, withCached, withPage } from "./session-state.ts";
 import type { ClientFrame, ErrFrame, Outcome, PageFrame, SessionFrame, SignalFrame, SubItem } from "./wire.ts";
 
 export interface SessionOptions {
@@ -44,6 +46,7 @@ export interface Signal {
 /** What a session asks of its client. */
 export interface SessionOwner {
   readonly env: Env;
+  readonly cache: SessionCache | undefined;
   readonly open: boolean;
   write(frame: ClientFrame): void;
   send(session: string, data: unknown): Sending;
@@ -56,6 +59,10 @@ export interface SessionOwner {
 
 /** While catching up, entries are shown together: at the end, or after so many ms if it takes longer. */
 const CATCH_UP_BATCH = 200;
+
+/** What is kept for the next page: so many entries, so many ms after a change. */
+const CACHED = 200;
+const CACHE_PAUSE = 2_000;
 
 interface PageWanted {
   readonly limit: number;
@@ -81,6 +88,7 @@ export class Session {
   #inbox: SessionFrame[] = [];
   #catchingUp = false;
   #flushing: Cancel | undefined;
+  #saving: Cancel | undefined;
 
   #page: PageWanted | undefined;
   #pages = 0;
@@ -90,6 +98,10 @@ export class Session {
     this.#owner = owner;
     this.id = id;
     this.#last = options.last;
+    void owner.cache?.load(id).then(
+      (cached) => cached && this.#set(withCached(this.#state, cached)),
+      () => {},
+    );
   }
 
   /** Everything at once; the same object until something changes. */
@@ -233,9 +245,18 @@ export class Session {
     this.#set(cut(this.#state));
   }
 
+  /** @internal Keeps what is there for the next page, now. */
+  save(): void {
+    this.#saving?.();
+    this.#saving = undefined;
+    const cached = cachedOf(this.#state, this.#owner.env.now(), CACHED);
+    if (cached) this.#owner.cache?.save(this.id, cached);
+  }
+
   /** @internal */
   end(): void {
     this.#flushing?.();
+    if (this.#saving) this.save();
     this.#failPage("closed", "the session was closed");
     this.#listeners.clear();
     this.#signals.clear();
@@ -274,6 +295,7 @@ export class Session {
     const { state, added, resubscribe } = apply(this.#state, frames);
     this.#set(state);
     this.#owner.applied(this.id, added, state.have);
+    if (this.#owner.cache) this.#saving ??= this.#owner.env.timer(() => this.save(), CACHE_PAUSE);
     if (resubscribe && this.#owner.open) this.#owner.write({ t: "sub", ...this.ask() });
     this.#askForPage();
   }

@@ -4,6 +4,9 @@ export type TokenSource = string | (() => string | Promise<string>);
 /** A token with less time left, in ms, is replaced before it is used. */
 const MARGIN = 30_000;
 
+/** After so many ms an answer that has not come is not waited for any more. */
+const PATIENCE = 10_000;
+
 /** The token in use, and when it has to be replaced. */
 export class Token {
   readonly #source: TokenSource;
@@ -11,6 +14,7 @@ export class Token {
   /** By this machine's clock. */
   #expires = Number.POSITIVE_INFINITY;
   #pending: Promise<string> | undefined;
+  #askedAt = 0;
 
   constructor(source: TokenSource) {
     this.#source = source;
@@ -31,17 +35,28 @@ export class Token {
     this.#expires = ms === undefined ? Number.POSITIVE_INFINITY : now + ms;
   }
 
-  /** Asks the application for another one. Those who ask at the same time get the same. */
-  fetch(): Promise<string> {
+  /** The server does not take it. */
+  spoil(): void {
+    this.#expires = 0;
+  }
+
+  /**
+   * Asks the application for another one. Those who ask at the same time get the same; one that is long in coming is asked
+   * for again, and whichever comes last counts.
+   */
+  fetch(now: number): Promise<string> {
+    if (this.#pending && Math.abs(now - this.#askedAt) < PATIENCE) return this.#pending;
     const source = this.#source;
+    this.#askedAt = now;
     const pending = Promise.resolve()
       .then(() => (typeof source === "string" ? source : source()))
       .then((value) => {
-        if (this.#pending === pending) {
-          this.#value = value;
-          this.#expires = Number.POSITIVE_INFINITY;
-        }
+        this.#value = value;
+        this.#expires = Number.POSITIVE_INFINITY;
         return value;
+      })
+      .finally(() => {
+        if (this.#pending === pending) this.#pending = undefined;
       });
     this.#pending = pending;
     return pending;

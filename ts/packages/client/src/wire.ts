@@ -34,8 +34,15 @@ export type ClientFrame =
       readonly client: string;
       readonly gen: number;
       readonly agent?: string;
+      /** To be verified and not attached: until take, or for what follows in the same request. */
+      readonly mode?: "standby" | "aside";
+      /** Nobody looks. */
+      readonly hidden?: true;
       readonly subs: readonly SubItem[];
     }
+  /** Attaches a connection that stood by. */
+  | { readonly t: "take"; readonly gen: number; readonly hidden?: true; readonly subs: readonly SubItem[] }
+  | { readonly t: "view"; readonly hidden: boolean }
   | ({ readonly t: "sub" } & SubItem)
   | { readonly t: "unsub"; readonly s: string }
   | {
@@ -50,16 +57,26 @@ export type ClientFrame =
   | { readonly t: "signal"; readonly s: string; readonly data: unknown }
   | { readonly t: "token"; readonly token: string }
   | { readonly t: "ping" | "pong"; readonly n: number }
-  | { readonly t: "bye" };
+  /** `park`: the page goes to sleep, and will be back. */
+  | { readonly t: "bye"; readonly park?: true };
 
 export interface WelcomeFrame {
   readonly t: "welcome";
   readonly conn: string;
   readonly user: string;
   readonly now: number;
+  /** How long silence is normal, in ms, while somebody looks; and while nobody does (an older server does not say). */
   readonly beat: number;
+  readonly rest?: number;
   readonly exp?: number;
   readonly max: number;
+}
+
+/** The answer to a hello that does not attach. */
+export interface ReadyFrame {
+  readonly t: "ready";
+  readonly beat: number;
+  readonly rest?: number;
 }
 
 export interface SubFrame {
@@ -194,6 +211,7 @@ export type SessionFrame = SubFrame | LiveFrame | EntryFrame | RunFrame | FragFr
 
 export type ServerFrame =
   | WelcomeFrame
+  | ReadyFrame
   | SessionFrame
   | PageFrame
   | AckFrame
@@ -202,11 +220,14 @@ export type ServerFrame =
   | ByeFrame
   | { readonly t: "expiring"; readonly in: number }
   | { readonly t: "token"; readonly exp?: number }
+  /** Please send your log. */
+  | { readonly t: "report" }
   | { readonly t: "ping" | "pong"; readonly n: number };
 
 /** The members without which a frame is of no use, with their types: s string, n number, a array. */
 const REQUIRED: { readonly [T in ServerFrame["t"]]: string } = {
   welcome: "conn:s user:s now:n beat:n max:n",
+  ready: "beat:n",
   sub: "s:s outcome:s",
   live: "s:s o:n",
   entry: "s:s o:n g:n k:s at:n",
@@ -220,6 +241,7 @@ const REQUIRED: { readonly [T in ServerFrame["t"]]: string } = {
   bye: "code:n",
   expiring: "in:n",
   token: "",
+  report: "",
   ping: "n:n",
   pong: "n:n",
 };

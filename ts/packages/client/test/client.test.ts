@@ -93,13 +93,11 @@ describe("connecting", () => {
 
   it("counts down to the next attempt, and retryNow makes it", async () => {
     const client = await connected();
-    env.onDial = (pipe) => env.soon(() => pipe.end());
-    env.pipe.end();
-    await env.settle();
-    for (let i = 0; i < 6; i++) await env.advance(1_000);
+    server.down();
+    await env.advance(6_000);
     expect(client.status.state).toBe("offline");
     expect(client.status.retryAt).toBeGreaterThan(env.clock);
-    env.onDial = (pipe) => server.accept(pipe);
+    server.back();
     client.retryNow();
     await env.settle();
     expect(client.status.state).toBe("live");
@@ -153,12 +151,12 @@ describe("a dead connection", () => {
     client.onStatus(({ state }) => seen.push(state));
     await env.advance(6_000);
     for (let i = 0; i < 50; i++) {
-      env.signal("wake");
+      env.signal("visible");
       await env.advance(100);
     }
     expect([env.pipes.length, seen.length]).toEqual([1, 0]);
     env.pipe.onSend = () => {};
-    env.signal("wake");
+    env.signal("visible");
     await env.advance(1_000);
     expect(env.pipes).toHaveLength(2);
     expect(client.status.state).toBe("live");
@@ -168,7 +166,7 @@ describe("a dead connection", () => {
     await connected();
     const pings = () => server.of("ping").length;
     await env.advance(1_000);
-    for (const _ of ["resume", "visible", "pageshow", "focus"]) env.signal("wake");
+    for (const signal of ["resumed", "visible", "shown", "focus"] as const) env.signal(signal);
     await env.settle();
     expect(pings()).toBe(1);
   });
@@ -201,7 +199,7 @@ describe("a dead connection", () => {
     await env.advance(6_000);
     const old = env.pipe;
     old.onSend = () => {};
-    env.signal("wake");
+    env.signal("visible");
     await env.advance(1_000);
     server.log("chat").append("message", "new");
     old.events.message(JSON.stringify({ t: "bye", code: 4504 }));
@@ -228,8 +226,9 @@ describe("tokens", () => {
     await env.advance(5_000);
     expect(client.status.state).toBe("live");
     expect(token).toHaveBeenCalledTimes(1);
-    env.pipe.end();
     env.sleep(3_590_000);
+    server.exp = env.clock + 3_600_000;
+    env.pipe.end();
     await env.advance(5_000);
     expect(client.status.state).toBe("live");
     expect(token).toHaveBeenCalledTimes(2);
@@ -282,7 +281,7 @@ describe("tokens", () => {
       .mockResolvedValue("tok");
     const client = make({ token });
     client.connect();
-    await env.advance(17_000);
+    await env.advance(25_000);
     expect(client.status.state).toBe("live");
   });
 });
@@ -571,7 +570,7 @@ describe("a day on the road", () => {
       const dice = env.random();
       if (dice < 0.1) env.pipes.at(-1)?.living && env.pipe.end();
       else if (dice < 0.15) for (const pipe of env.pipes) pipe.onSend = () => {};
-      else if (dice < 0.2) env.signal("wake");
+      else if (dice < 0.2) env.signal("visible");
       else if (dice < 0.25) env.sleep(40_000);
       else if (dice < 0.4) chat.send({ typed: ++typed });
       else if (dice < 0.5) log.openRun();

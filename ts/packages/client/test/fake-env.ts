@@ -1,4 +1,4 @@
-import type { Cancel, Claim, Env, Pipe, PipeEvents } from "../src/env/env.ts";
+import type { Cancel, Claim, Env, FetchAnswer, FetchRequest, PageSignal, Pipe, PipeEvents } from "../src/env/env.ts";
 import { memoryStorage } from "../src/env/memory-storage.ts";
 
 /** One socket as the client opened it; the test plays the other side. */
@@ -51,10 +51,16 @@ export class FakeEnv implements Env {
   /** What becomes of a dial; by default the test opens it by hand. */
   onDial: (pipe: FakePipe) => void = () => {};
   readonly pipes: FakePipe[] = [];
+  /** What an HTTP request is answered with; a rejection is a network that fails. */
+  onFetch: (url: string, request: FetchRequest) => FetchAnswer | Promise<FetchAnswer> = () => {
+    throw new TypeError("no network");
+  };
+  readonly fetches: { readonly url: string; readonly request: FetchRequest }[] = [];
+  mobile = false;
   readonly storage = memoryStorage();
   readonly #timers = new Set<Timer>();
   readonly #soon: (() => void)[] = [];
-  readonly #signals = new Set<(signal: "wake" | "suspect") => void>();
+  readonly #signals = new Set<(signal: PageSignal) => void>();
   #seed = 1;
 
   now = () => this.clock;
@@ -75,6 +81,16 @@ export class FakeEnv implements Env {
     };
   }
 
+  /** Answers after the timeout at the latest, by this clock. */
+  async fetch(url: string, request: FetchRequest): Promise<FetchAnswer> {
+    this.fetches.push({ url, request });
+    return new Promise((resolve, reject) => {
+      const cancel = this.timer(() => reject(new DOMException("too late", "TimeoutError")), request.timeout);
+      const done = Promise.resolve().then(() => this.onFetch(url, request));
+      void done.then(resolve, reject).finally(cancel);
+    });
+  }
+
   timer(run: () => void, ms: number): Cancel {
     const timer = { at: this.clock + Math.max(0, ms), run };
     this.#timers.add(timer);
@@ -88,12 +104,12 @@ export class FakeEnv implements Env {
     return pipe;
   }
 
-  signals(on: (signal: "wake" | "suspect") => void): Cancel {
+  signals(on: (signal: PageSignal) => void): Cancel {
     this.#signals.add(on);
     return () => void this.#signals.delete(on);
   }
 
-  signal(signal: "wake" | "suspect"): void {
+  signal(signal: PageSignal): void {
     for (const on of this.#signals) on(signal);
   }
 

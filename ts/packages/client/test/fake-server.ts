@@ -214,14 +214,37 @@ export class FakeServer {
   /** Refuses a send where it gives a code. */
   refuse: (id: string) => { code: string; after?: number } | undefined = () => undefined;
   acks = true;
-  beat = 25_000;
+  beat = 10_000;
+  rest: number | undefined = 25_000;
+  /** Whether it takes connections, by word of its gate. */
+  up = true;
+  readonly reports: { readonly reason: string; readonly log: readonly unknown[] }[] = [];
   exp: number | undefined;
   readonly #env: FakeEnv;
   #conns = 0;
+  #attached: FakePipe | undefined;
 
   constructor(env: FakeEnv) {
     this.#env = env;
     env.onDial = (pipe) => this.accept(pipe);
+    env.onFetch = (url, { body = "" }) => {
+      if (url.includes("/ready")) return { status: this.up ? 204 : 503, text: "" };
+      if (!url.includes("/report")) return { status: 404, text: "" };
+      this.reports.push(JSON.parse(body) as FakeServer["reports"][number]);
+      return { status: 204, text: "" };
+    };
+  }
+
+  /** It is gone, and refuses every dial, until back(). */
+  down(): void {
+    this.up = false;
+    this.#env.onDial = (pipe) => this.#env.soon(() => pipe.living && pipe.end());
+    for (const pipe of this.#env.pipes) if (pipe.living) pipe.end();
+  }
+
+  back(): void {
+    this.up = true;
+    this.#env.onDial = (pipe) => this.accept(pipe);
   }
 
   log(session: string): FakeLog {
@@ -256,22 +279,11 @@ export class FakeServer {
     if (!pipe.living) return;
     switch (frame.t) {
       case "hello":
-        this.gens.push(frame.gen);
         if (this.tokens.size && !this.tokens.has(frame.token)) return pipe.end(4501, "the token does not verify");
-        this.say(
-          {
-            t: "welcome",
-            conn: `x${++this.#conns}`,
-            user: "anna",
-            now: this.#env.now(),
-            beat: this.beat,
-            max: 1000,
-            ...(this.exp !== undefined && { exp: this.exp }),
-          },
-          pipe,
-        );
-        for (const { s, last, cur } of frame.subs) this.#subscribe(s, last, cur, pipe, reading);
-        return;
+        if (frame.mode === "standby") return this.say({ t: "ready", beat: this.beat, ...this.#rest() }, pipe);
+        return this.#attach(frame, pipe, reading);
+      case "take":
+        return this.#attach(frame, pipe, reading);
       case "sub":
         return this.#subscribe(frame.s, frame.last, frame.cur, pipe, reading);
       case "unsub":
@@ -289,6 +301,26 @@ export class FakeServer {
       case "token":
         return this.say({ t: "token" }, pipe);
     }
+  }
+
+  #rest() {
+    return this.rest === undefined ? {} : { rest: this.rest };
+  }
+
+  #attach(
+    frame: Extract<ClientFrame, { t: "hello" | "take" }>,
+    pipe: FakePipe,
+    reading: Map<string, () => void>,
+  ): void {
+    this.gens.push(frame.gen);
+    const { beat, exp } = this;
+    const more = { ...this.#rest(), ...(exp !== undefined && { exp }) };
+    const conn = `x${++this.#conns}`;
+    // Of two connections of one client the newer lives.
+    if (this.#attached?.living && this.#attached !== pipe) this.#attached.end(4502, "a newer one lives");
+    this.#attached = pipe;
+    this.say({ t: "welcome", conn, user: "anna", now: this.#env.now(), beat, max: 1000, ...more }, pipe);
+    for (const { s, last, cur } of frame.subs) this.#subscribe(s, last, cur, pipe, reading);
   }
 
   #subscribe(

@@ -1,5 +1,5 @@
 import { HoldfastError } from "../errors.ts";
-import type { Cancel, Claim, Env, KeyValue, PipeEvents } from "./env.ts";
+import type { Cancel, Claim, Env, FetchAnswer, FetchRequest, KeyValue, PageSignal, PipeEvents } from "./env.ts";
 import { memoryStorage } from "./memory-storage.ts";
 
 /** How long a page that is being reloaded may hold on to its name before the name counts as another tab's. */
@@ -16,8 +16,12 @@ export function browserEnv(): Env {
     },
     soon: (run) => queueMicrotask(run),
     open: openSocket,
+    fetch: ask,
     signals,
     visible: () => typeof document === "undefined" || document.visibilityState === "visible",
+    get mobile() {
+      return /Android|iPhone|iPad|Mobile/.test(globalThis.navigator?.userAgent ?? "");
+    },
     storage: tabStorage(),
     claim,
   };
@@ -43,23 +47,45 @@ function openSocket(url: string, events: PipeEvents) {
   };
 }
 
+async function ask(url: string, { method, body, timeout, keepalive }: FetchRequest): Promise<FetchAnswer> {
+  const answer = await fetch(url, {
+    method,
+    cache: "no-store",
+    credentials: "omit",
+    signal: AbortSignal.timeout(timeout),
+    ...(body !== undefined && { body, headers: { "content-type": "text/plain" } }),
+    ...(keepalive && { keepalive }),
+  });
+  const text = await answer.text();
+  const after = Number(answer.headers.get("retry-after") ?? Number.NaN) * 1_000;
+  return { status: answer.status, text, ...(after >= 0 && { after }) };
+}
+
 /**
  * No single event tells that a page is back: iOS fires only pageshow out of its back/forward cache, installed pages may
  * not fire visibilitychange, and a switch of networks shows in online alone.
  */
-function signals(on: (signal: "wake" | "suspect") => void): Cancel {
+function signals(on: (signal: PageSignal) => void): Cancel {
   if (typeof window === "undefined") return () => {};
-  const wake = () => on("wake");
-  const suspect = () => on("suspect");
-  const shown = () => {
-    if (document.visibilityState === "visible") wake();
-  };
   const stop = new AbortController();
-  const { signal } = stop;
-  document.addEventListener("visibilitychange", shown, { signal });
-  document.addEventListener("resume", wake, { signal });
-  for (const name of ["pageshow", "focus", "online"]) window.addEventListener(name, wake, { signal });
-  window.addEventListener("offline", suspect, { signal });
+  const listen = (to: EventTarget | undefined, name: string, signal: (event: Event) => PageSignal) =>
+    to?.addEventListener(name, (event) => on(signal(event)), { signal: stop.signal });
+  const persisted = (event: Event) => (event as PageTransitionEvent).persisted;
+  listen(document, "visibilitychange", () => document.visibilityState as PageSignal);
+  listen(document, "freeze", () => "frozen");
+  listen(document, "resume", () => "resumed");
+  listen(window, "pagehide", (event) => (persisted(event) ? "stored" : "leaving"));
+  listen(window, "pageshow", (event) => (persisted(event) ? "restored" : "shown"));
+  for (const name of ["focus", "online", "offline"] as const) listen(window, name, () => name);
+  const { connection } = navigator as { connection?: EventTarget & { readonly type?: string } };
+  // It fires for every new estimate of the speed too, and those tell nothing.
+  let type = connection?.type;
+  const changed = () => {
+    if (type === connection?.type) return;
+    type = connection?.type;
+    on("network");
+  };
+  connection?.addEventListener("change", changed, { signal: stop.signal });
   return () => stop.abort();
 }
 
@@ -67,6 +93,13 @@ function tabStorage(): KeyValue {
   const memory = memoryStorage();
   // Even to look at sessionStorage may throw, where cookies are blocked; to write throws where it is full.
   return {
+    get lasts() {
+      try {
+        return sessionStorage ? "tab" : "page";
+      } catch {
+        return "page";
+      }
+    },
     get(key) {
       try {
         return memory.get(key) ?? sessionStorage.getItem(key);

@@ -4,6 +4,7 @@ import type { KeyValue } from "./env.ts";
 export function memoryStorage(): KeyValue {
   const held = new Map<string, string>();
   return {
+    lasts: "page",
     get: (key) => held.get(key) ?? null,
     set: (key, value) => {
       if (value === null) held.delete(key);

@@ -1,0 +1,146 @@
+/** What outlives the single states. */
+export interface Memory {
+  /** Failures since the connection was last stable, or the page came back: the exponent of the backoff. */
+  readonly attempts: number;
+  /** When the outage began; 0 while there is none. */
+  readonly outageAt: number;
+  /** How often the token was refused since the last welcome. */
+  readonly refusals: number;
+  /** All dials so far. Each dials its own path, since Firefox delays repeated dials of one URL after failures. */
+  readonly dials: number;
+  /** When dials failed of late: Chrome itself delays the dials of a page that has failed some 16 in two minutes. */
+  readonly failed: readonly number[];
+  /** When a dial beyond that budget last failed, though the gate had said that the server is there. */
+  readonly misledAt: number;
+  /** When a slow dial was last given up because the gate answered. */
+  readonly redialAt: number;
+  /** Until when a dial that fails at once is only a radio that has not woken yet, and how often it has. */
+  readonly wakeUntil: number;
+  readonly rung: number;
+  /** Since when nobody looks, 0 while somebody does, and how long the connection is kept then, in ms. */
+  readonly hiddenAt: number;
+  readonly linger: number;
+  /** The smoothed round trip, in ms; 0 before the first. */
+  readonly rtt: number;
+}
+
+/** A socket on its way: the number of its dial, and when it began. */
+export interface Dial {
+  readonly n: number;
+  readonly since: number;
+}
+
+export interface Linked {
+  readonly n: number;
+  /** When something was last heard and said. */
+  readonly heard: number;
+  readonly sent: number;
+  /** How long silence is normal, while somebody looks and while nobody does. */
+  readonly beat: number;
+  readonly rest: number;
+  /** It has proved itself: what was before it is forgotten. */
+  readonly stable: boolean;
+}
+
+export type State = { readonly memory: Memory } & (
+  | { readonly name: "idle" }
+  /** At `gateAt` it is slow: time to ask the gate whether it is worth waiting for. */
+  | ({ readonly name: "dialing"; readonly until: number; readonly gateAt: number } & Dial)
+  | ({ readonly name: "attaching"; readonly until: number } & Dial)
+  | ({ readonly name: "live" } & Linked)
+  /**
+   * A ping was sent; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks against it.
+   * `second` is the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so.
+   */
+  | ({
+      readonly name: "doubt";
+      readonly lateAt: number;
+      readonly until: number;
+      readonly certain: boolean;
+      readonly second: (Dial & { readonly asked: boolean }) | undefined;
+    } & Linked)
+  /** `asking`: the gate was asked. `told`: the server said when to come. */
+  | {
+      readonly name: "waiting";
+      readonly until: number;
+      readonly reason: string;
+      readonly asking: boolean;
+      readonly told: boolean;
+    }
+  /** Nobody looks: it let go on purpose, and comes back when somebody does. */
+  | { readonly name: "asleep" }
+  | { readonly name: "ended"; readonly reason: string; readonly code: number }
+);
+
+export type Event =
+  /** The application wants a connection, does not, or wants the next attempt now. */
+  | { readonly type: "connect" }
+  | { readonly type: "disconnect" }
+  | { readonly type: "retry" }
+  /**
+   * Something happened after which the old connection is not to be trusted, or a new one may succeed. `certain`: so much
+   * happened that the old one is hardly alive. `hidden`: nobody looks all the same.
+   */
+  | { readonly type: "wake"; readonly certain: boolean; readonly hidden: boolean }
+  /** Nobody looks any more; the connection is kept for `linger` ms. */
+  | { readonly type: "hidden"; readonly linger: number }
+  /** The page is put away: to come back (`park`), or for good. */
+  | { readonly type: "sleep"; readonly park: boolean }
+  /** An answer is overdue, or the network is said to be gone. */
+  | { readonly type: "suspect" }
+  /** It has been live for a while, and all that was asked for is there. */
+  | { readonly type: "stable" }
+  /** Whether the server takes connections; if not, perhaps when to ask again, in ms. */
+  | { readonly type: "gate"; readonly ok: boolean; readonly after?: number }
+  /** What follows is about the n-th dial. There is no token for it; `terminal` if asking again would not help. */
+  | { readonly type: "unauthorized"; readonly n: number; readonly terminal: boolean; readonly reason: string }
+  /** The socket is open, and there is a token. `single`: a hello on it always attaches, it cannot stand by. */
+  | { readonly type: "opened"; readonly n: number; readonly single: boolean }
+  | { readonly type: "ready"; readonly n: number }
+  | {
+      readonly type: "welcomed";
+      readonly n: number;
+      readonly beat: number;
+      readonly rest: number;
+      readonly rtt: number;
+    }
+  | { readonly type: "heard"; readonly n: number }
+  /** The answer to the latest ping. */
+  | { readonly type: "pong"; readonly n: number; readonly rtt: number }
+  | { readonly type: "sent" }
+  | {
+      readonly type: "closed";
+      readonly n: number;
+      readonly code: number;
+      readonly reason: string;
+      /** When to come back, in ms, if the server said so. */
+      readonly after?: number;
+      readonly spread?: number;
+    }
+  /** The deadline of the state has passed. */
+  | { readonly type: "timer" };
+
+export type Effect =
+  /** Get a token, and at the same time open a socket on the n-th path. Answered by opened, closed or unauthorized. */
+  | { readonly type: "dial"; readonly n: number }
+  /** Say hello. Answered by welcomed, or ready if it is to stand by, or closed. */
+  | { readonly type: "hello"; readonly n: number; readonly standby: boolean }
+  /** Let the one that stands by take over. Answered by welcomed or closed. */
+  | { readonly type: "take"; readonly n: number }
+  /** Answered by pong. */
+  | { readonly type: "ping"; readonly n: number }
+  /** Ask over HTTP whether the server takes connections. Answered by gate. */
+  | { readonly type: "gate" }
+  /** Let go of the socket, without waiting for it to close: a dead one takes up to a minute. */
+  | { readonly type: "drop"; readonly n: number; readonly bye: "" | "leave" | "park" };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+/** The moment of an event: the clock in ms and a random number from 0 to 1. */
+export interface Moment {
+  readonly now: number;
+  readonly random: number;
+}

@@ -1,0 +1,79 @@
+/** How fast to come back: the numbers, and what follows from them. */
+import type { Memory, Moment } from "./connection-types.ts";
+
+/** Failed dials that a browser forgives: at most so many within the window. */
+const BUDGET = 8;
+const WINDOW = 120_000;
+/** After so many failures the gate is asked before each dial. */
+const EAGER = 4;
+/** A gate that says no may be wrong, where a proxy stands before it: so often it is not believed. */
+const BLIND = 30_000;
+/** A gate that said yes and was wrong is not believed again beyond the budget for so long. */
+const MISLED = 15_000;
+/** A slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes through. */
+const REDIAL = 3_000;
+const WAKE_WINDOW = 10_000;
+/** iOS fails the first requests after a wake at once; these pauses bridge the time until it does not. */
+const LADDER = [30, 100, 250, 500, 1_000];
+const AT_ONCE = 50;
+
+const recent = (m: Memory, now: number) => m.failed.filter((t) => Math.abs(now - t) < WINDOW);
+
+/** Whether no dial may be made that could fail. */
+export const spent = (m: Memory, now: number) => recent(m, now).length >= BUDGET;
+
+/** A dial has failed, or was given up before it was open: browsers count both. */
+export const spend = (m: Memory, now: number): Memory => ({
+  ...m,
+  misledAt: spent(m, now) ? now : m.misledAt,
+  failed: [...recent(m, now), now],
+});
+
+/** The connection has proved itself: the outage is over, and some failures are forgiven. */
+export const settle = (m: Memory): Memory => ({ ...m, attempts: 0, outageAt: 0, failed: m.failed.slice(2) });
+
+/** Somebody looks, or something happened: begins anew with small pauses, but not with a new budget. */
+export const awake = (m: Memory, now: number, hidden: boolean): Memory => ({
+  ...m,
+  attempts: 0,
+  wakeUntil: now + WAKE_WINDOW,
+  rung: 0,
+  hiddenAt: hidden ? m.hiddenAt || now : 0,
+});
+
+/** Whether to ask the gate before the next dial. */
+export const needsGate = (m: Memory, now: number) =>
+  spent(m, now) || (m.attempts >= EAGER && Math.abs(now - (m.failed.at(-1) ?? 0)) < BLIND);
+
+/** How long a dial that the gate approves has to wait all the same, in ms. */
+export const penance = (m: Memory, now: number) =>
+  spent(m, now) ? Math.min(MISLED, Math.max(0, m.misledAt + MISLED - now)) : 0;
+
+export const mayRedial = (m: Memory, now: number) =>
+  !spent(m, now) && Math.abs(now - m.redialAt) >= REDIAL * 2 ** m.attempts;
+
+/** How long a dial may take: it blocks all others, so it is short while the user waits, and grows for slow networks. */
+export const dialTimeout = (m: Memory, now: number) =>
+  Math.min(10_000, (now < m.wakeUntil ? 1_500 : 4_000) * 1.6 ** m.attempts);
+
+/** When a pong is late: a little more than it takes. */
+export const hedge = (m: Memory) => Math.min(400, Math.max(60, 1.5 * m.rtt + 30));
+
+/** When a connection that does not answer is given up. A radio that wakes takes a second. */
+export const verdict = (m: Memory) => Math.min(2_000, Math.max(1_000, 2 * m.rtt + 200));
+
+/** The pause after a dial that failed at once just after a wake; 0 for a failure like others. */
+export function ladder(m: Memory, since: number, { now, random }: Moment): number {
+  const pause = now < m.wakeUntil && now - since < AT_ONCE && LADDER[m.rung];
+  return (pause || 0) * (0.5 + random / 2);
+}
+
+/** Full jitter under a cap that grows with the outage: the sooner it is over, the sooner the user should be back. */
+export function backoff(m: Memory, { now, random }: Moment): number {
+  const age = now - (m.outageAt || now);
+  const cap = age < 60_000 ? 2_500 : age < 300_000 ? 8_000 : 20_000;
+  const [first, most] = m.hiddenAt ? [2_000, 60_000] : [250, cap];
+  return random * Math.min(most, first * 2 ** m.attempts);
+}
+
+export const smoothed = (rtt: number, sample: number) => (rtt ? rtt + (sample - rtt) / 8 : sample);
