@@ -14,13 +14,15 @@ export interface OutboxStore {
   /** How long they last: as long as the page, as the tab, or as the browser's storage. */
   readonly lasts: "page" | "tab" | "browser";
   /**
-   * Calls `adopt` once, now or later, with what was kept, in order. Nothing is transmitted before, and what was kept goes
-   * first. If it cannot be read, it calls with what there is.
+   * Calls `adopt`, now or later, with what was kept, in order. Nothing is transmitted before, and what was kept goes first.
+   * If it cannot be read, it calls with what there is. It may call again, with what a closed tab has left.
    */
   load(adopt: (kept: readonly Kept[]) => void): void;
   /** Keeps a message: in the place of that with the same id, or after all others. */
   put(kept: Kept): void;
   remove(id: string): void;
+  /** The client was closed: nothing is adopted any more. */
+  close?(): void;
 }
 
 /** Keeps them as one string: for storage that answers at once, and a few messages. */

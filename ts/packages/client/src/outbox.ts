@@ -157,7 +157,7 @@ export class Outbox {
   resend(): void {
     this.#paused?.();
     this.#paused = undefined;
-    for (const item of this.#items) if (item.state === "pending") this.#transmit(item);
+    this.#transmitAll(this.#items);
   }
 
   acked(frame: AckFrame): void {
@@ -202,6 +202,7 @@ export class Outbox {
   close(): void {
     this.#paused?.();
     this.#watch?.();
+    this.#store.close?.();
   }
 
   #arrived(item: Item, offset: number, at: number): void {
@@ -220,6 +221,10 @@ export class Outbox {
     for (const item of this.#items) if (gone(item) && item.state !== "sent") this.#store.remove(item.id);
     this.#items = left;
     this.#owner.changed(session);
+  }
+
+  #transmitAll(items: readonly Item[]): void {
+    for (const item of items) if (item.state === "pending") this.#transmit(item);
   }
 
   #transmit(item: Item): void {
@@ -255,13 +260,16 @@ export class Outbox {
     this.#owner.changed(item.session);
   }
 
-  /** What an earlier page has left goes before what this one sent meanwhile. */
+  /** What an earlier page has left goes before what this one sent meanwhile; what a closed tab has left goes after it. */
   #adopt(kept: readonly Kept[]): void {
     const held = new Set(this.#items.map(({ id }) => id));
     const adopted = kept.filter(({ id }) => !held.has(id)).map((it) => new Item(this, it));
-    this.#items = [...adopted, ...this.#items];
-    this.#adopted = true;
-    this.resend();
+    this.#items = this.#adopted ? [...this.#items, ...adopted] : [...adopted, ...this.#items];
+    if (this.#adopted) this.#transmitAll(adopted);
+    else {
+      this.#adopted = true;
+      this.resend();
+    }
     for (const session of new Set(adopted.map((item) => item.session))) this.#owner.changed(session);
   }
 }
