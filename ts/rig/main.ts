@@ -21,6 +21,7 @@ Without a what, the cases of the matrix:
   --json FILE     writes all figures into a file
   --docs          writes docs/coming-back.md and its picture, of the cases that stand there
   --from A,B      reads the figures of files instead of measuring
+  --trace         prints what happened in each page around the event
 
 tabs: many tabs, one connection, and the tab that has it is lost
   --tabs 30 --rate 200
@@ -49,6 +50,7 @@ const OPTIONS = {
   json: { type: "string" },
   docs: { type: "boolean", default: false },
   from: { type: "string" },
+  trace: { type: "boolean", default: false },
   tabs: { type: "string" },
   rate: { type: "string", default: "200" },
   sends: { type: "string", default: "10000" },
@@ -101,7 +103,7 @@ async function matrix(values: Values): Promise<number> {
       .filter((of) => (client === "ours" ? !pending(of) : of.peers))
       .map((of) => ({ case: of, client, n: n(client) })),
   );
-  const results = values.from ? load(list(values.from)) : await runAll(orders, Number(values.jobs), tell);
+  const results = values.from ? load(list(values.from)) : await runAll(orders, Number(values.jobs), tell, values.trace);
   if (values.json) save(values.json, results);
   if (values.docs) writeDocs(results);
   console.log(`${table(results)}\n\n${remarks(results)}`);

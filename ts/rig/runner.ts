@@ -3,6 +3,7 @@ import type { Case } from "./cases/case.ts";
 import type { ClientName } from "./page/report.ts";
 import { has } from "./parts.ts";
 import { Stage } from "./stage.ts";
+import { trace } from "./trace.ts";
 import { judge, type Outcome } from "./verdict.ts";
 
 /** All runs of one case with one client. */
@@ -38,6 +39,7 @@ export async function runAll(
   orders: readonly Order[],
   jobs: number,
   tell: (order: Order, outcome: Outcome) => void = () => {},
+  tracing = false,
 ): Promise<readonly Result[]> {
   const results = orders.map((order) => ({ ...order, outcomes: [] as Outcome[] }));
   // Each case's first runs come first, so that a broken one shows early.
@@ -46,7 +48,7 @@ export async function runAll(
     .sort((a, b) => a.round - b.round);
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const outcome = await runOnce(next.result.case, next.result.client);
+      const outcome = await runOnce(next.result.case, next.result.client, tracing);
       next.result.outcomes.push(outcome);
       tell(next.result, outcome);
     }
@@ -55,11 +57,13 @@ export async function runAll(
   return results;
 }
 
-async function runOnce(of: Case, client: ClientName): Promise<Outcome> {
+async function runOnce(of: Case, client: ClientName, tracing: boolean): Promise<Outcome> {
   let stage: Stage | undefined;
   try {
     stage = await Stage.open(client, of.setup ?? {});
-    return await judge(of, stage, await of.run(stage));
+    const outcome = await judge(of, stage, await of.run(stage));
+    if (tracing) console.log(`${nameOf(of)}, ${client}\n${await trace(stage)}`);
+    return outcome;
   } catch (error) {
     const fault = error instanceof Error ? error.message : String(error);
     return {

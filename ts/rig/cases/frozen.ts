@@ -18,14 +18,20 @@ export const frozen: readonly Case[] = [
   },
   {
     id: 6,
-    title: "frozen 10 s, line fine; the browser keeps the socket",
+    title: "frozen 10 s, line fine; the browser keeps the socket, and so does the client",
     target: 130,
-    dials: 0,
     setup: older,
     async run(s) {
       await s.freeze();
       await s.wait(10_000);
-      return s.back(await s.thaw());
+      const event = await s.thaw();
+      const figure = await s.back(event);
+      await s.wait(1_000);
+      const { dials, statuses } = await s.page.report();
+      // It may begin a dial, since the socket may be dead; it must give it up.
+      s.expect(dials.filter(({ at, opened }) => at >= event && opened).length === 0, "no dial was kept");
+      s.expect(statuses.at(-1)?.state === "live" && (statuses.at(-1)?.at ?? 0) < event, "the status never changed");
+      return figure;
     },
   },
   {
