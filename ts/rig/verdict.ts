@@ -28,7 +28,7 @@ export async function judge(of: Case, stage: Stage, figure: number | void): Prom
     if (ours) faults.push(...(await wrong(of, stage, visit)));
   }
   const report = await stage.page.report();
-  const lost = stage.writers.reduce((sum, { session, written }) => sum + written - distinct(report, session), 0);
+  const lost = stage.writers.reduce((sum, { session, written }) => sum + missing(report, session, written), 0);
   const dials = stage.proxy.dials(stage.event).length;
   if (ours && of.dials !== undefined && dials > of.dials) faults.push(`${dials} dials, allowed are ${of.dials}`);
   return { figure: figure ?? undefined, dials, lost, faults, notes: stage.notes };
@@ -50,8 +50,11 @@ async function settled(visit: Visit): Promise<Report> {
   return report;
 }
 
-const distinct = ({ records }: Report, session: string) =>
-  new Set(records.filter(([s]) => s === session).map(([, n]) => n)).size;
+/** How many messages from the first that the page showed on it never showed. */
+function missing({ records }: Report, session: string, last: number): number {
+  const shown = new Set(records.filter(([s]) => s === session).map(([, n]) => n));
+  return shown.size ? last - Math.min(...shown) + 1 - shown.size : last;
+}
 
 /** Where what the page showed is not the log from its first message to the last, each once and in order. */
 export function disorder(

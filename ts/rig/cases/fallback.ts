@@ -35,15 +35,15 @@ export const fallback: readonly Case[] = [
   })),
   {
     id: 48,
-    variant: "gate",
-    title: "HTTP is refused, WebSockets pass; connection reset",
-    target: 250,
-    dials: 1,
+    variant: "no gate",
+    title: "HTTP is refused, WebSockets are too, and after 8 s the latter pass",
+    target: 3_000,
     async run(s) {
-      s.proxy.fates.http = "refuse";
-      const event = Date.now();
+      s.proxy.fates.http = s.proxy.fates.websocket = "refuse";
       s.proxy.reset();
-      return s.back(event);
+      await s.wait(8_000);
+      s.proxy.fates.websocket = "pass";
+      return s.back(Date.now());
     },
   },
 ];

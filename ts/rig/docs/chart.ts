@@ -26,7 +26,8 @@ const x = (ms: number) =>
 export function seconds(ms: number): string {
   if (!Number.isFinite(ms)) return "never";
   const s = ms / 1_000;
-  return s < 0.095 ? `${s.toFixed(2)} s` : s < 10 ? `${s.toFixed(1)} s` : `${Math.round(s)} s`;
+  const digits = s < 0.995 ? 2 : s < 9.95 ? 1 : 0;
+  return `${s.toFixed(digits)} s`;
 }
 
 /** A picture of groups of bars on one logarithmic scale. It has its own ground, so that it is legible on every page. */
@@ -46,10 +47,10 @@ export function chart(title: string, note: string, groups: readonly Group[]): st
   const ticks = TICKS.map(
     (ms) =>
       `<path class="g" d="M${x(ms).toFixed(1)} 72 V${y - 20}"/>` +
-      `<text class="s" x="${x(ms).toFixed(1)}" y="66" text-anchor="middle">${seconds(ms)}</text>`,
+      `<text class="s" x="${x(ms).toFixed(1)}" y="66" text-anchor="middle">${ms / 1_000} s</text>`,
   );
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escaped(title)}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escaped(`${title} ${groups.map((group) => group.title).join(", ")}`)}">`,
     STYLE,
     `<rect class="ground" x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="14"/>`,
     `<text class="h" x="40" y="36">${escaped(title)}</text>`,

@@ -66,13 +66,14 @@ ${stories.join("\n")}
 ## How it was measured
 
 ${METHOD}
-${runs(found)} ${versions()}
+${runs(found)}
+${versions()}
 `;
 }
 
 function cell(result: Result | undefined): string {
   if (!result) return "";
-  const [half, most] = [percentile(result, 50), percentile(result, 95)];
+  const [half, most] = [percentile(result, 50), percentile(result, 95)].map((figure) => seconds(figure ?? Infinity));
   const lost = Math.max(0, ...result.outcomes.map(({ lost }) => lost));
   const time =
     half === most ? seconds(half ?? Infinity) : `${seconds(half ?? Infinity)} / ${seconds(most ?? Infinity)}`;
