@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
+	"github.com/holdfast/holdfast/internal/clientlog"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -38,6 +39,9 @@ func SecretKey(id string, secret []byte) (Key, error) { return auth.SecretKey(id
 // ParsePEM reads a public key for RS, PS, ES or EdDSA tokens. The id may be empty.
 func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, data) }
 
+// Report is the log of one client.
+type Report = clientlog.Report
+
 // Options are what a server is made with. Auth is required; every other field may be left out.
 type Options struct {
 	// Auth verifies tokens. There is no default: a server without it would serve anyone.
@@ -52,6 +56,11 @@ type Options struct {
 	// messages are read over the HTTP feed only.
 	OnMessage func(ctx context.Context, m Message) error
 
+	// Reports is called with the log that a client sent of itself, asked for or not, on the request's goroutine. Default: a
+	// line in Logger, and its records at level debug. What looks like a credential is taken out before; all else in it is
+	// the client's word.
+	Reports func(ctx context.Context, r *Report)
+
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
 	Origins []string
@@ -61,7 +70,7 @@ type Options struct {
 	// Beat is how long a connection may be silent in either direction; after 2.5 of it the peer is taken for gone. Default: 10 s.
 	// A short one finds dead connections sooner and costs phones their batteries.
 	Beat time.Duration
-	// Rest is the beat of a connection whose page is hidden. Default: 25 s, or Beat if that is longer. Proxies often cut
+	// Rest is the beat of a connection whose page is hidden, at least Beat. Default: 25 s. Proxies often cut
 	// connections that are silent for 60 s.
 	Rest time.Duration
 	// WriteTimeout is how long a socket may take nothing before its connection is given up. Default: 60 s.
@@ -117,7 +126,8 @@ func (o *Options) setDefaults() error {
 	}
 	def(&o.HelloTimeout, 10*time.Second)
 	def(&o.Beat, 10*time.Second)
-	def(&o.Rest, max(25*time.Second, o.Beat))
+	def(&o.Rest, 25*time.Second)
+	o.Rest = max(o.Rest, o.Beat)
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
 	def(&o.Drain, 5*time.Second)
@@ -137,6 +147,10 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Reports == nil {
+		log := o.Logger
+		o.Reports = func(ctx context.Context, r *Report) { clientlog.Write(ctx, log, r) }
 	}
 	return nil
 }

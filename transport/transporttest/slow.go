@@ -120,8 +120,10 @@ func testCloseDuringWrite(t *testing.T, tr Transport) {
 }
 
 func testCloseByEveryone(t *testing.T, tr Transport) {
-	h := dial(t, tr, echo)
-	h.send("x")
+	h := dial(t, tr, ignore)
+	if err := WriteAll(h.Conn, h.AppendMessage(nil, []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
 	h.expect("x")
 	var all sync.WaitGroup
 	for i := range 8 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/transport"
+	"github.com/holdfast/holdfast/transport/origin"
 )
 
 // maxAbout bounds what is kept of a header for Info: it is the client's to choose, and lives as long as the connection.
@@ -21,7 +22,7 @@ type Handler struct {
 	// Static after construction.
 	serve   transport.Serve
 	opts    Options
-	origins origins
+	origins origin.Allowed
 	pools   *pools
 	// ctx is what serve gets; it ends with Shutdown.
 	ctx    context.Context
@@ -41,7 +42,7 @@ var _ http.Handler = (*Handler)(nil)
 // NewHandler returns a handler that calls serve with each connection it accepts, in a goroutine of the connection's own.
 // It panics if the options are not valid; check those that come from outside with [Options.Validate].
 func NewHandler(serve transport.Serve, opts Options) *Handler {
-	allowed, err := parseOrigins(opts.Origins)
+	allowed, err := origin.Parse(opts.Origins)
 	if err != nil {
 		panic(err)
 	}

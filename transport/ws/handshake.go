@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+
+	"github.com/holdfast/holdfast/transport/origin"
 )
 
 // refused is an answer to a request that is not upgraded.
@@ -39,16 +41,10 @@ func (h *Handler) check(r *http.Request) *refused {
 	case !only(r.Header, "Sec-Websocket-Key", validKey):
 		return &refused{http.StatusBadRequest, nil, "Sec-WebSocket-Key must be there once and be 16 bytes in base64"}
 	}
-	return h.checkOrigin(r)
-}
-
-func (h *Handler) checkOrigin(r *http.Request) *refused {
-	from := r.Header.Values("Origin")
-	if len(from) == 0 || len(from) == 1 && h.origins.allows(from[0], r.Host) {
-		return nil
+	if !h.origins.Admits(r) {
+		return &refused{http.StatusForbidden, nil, origin.Refusal}
 	}
-	return &refused{http.StatusForbidden, nil, "pages of this origin may not connect here: the origin is neither that of " +
-		"the server's host (does a proxy change the Host header?) nor among the origins that the server is configured to allow"}
+	return nil
 }
 
 // only reports whether the header is there exactly once and ok.

@@ -101,50 +101,6 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) {
-	for name, tc := range map[string]struct {
-		allowed      []string
-		origin, host string
-		want         bool
-	}{
-		"own host":                  {nil, "https://a.com", "a.com", true},
-		"own host in capitals":      {nil, "https://A.com", "a.COM", true},
-		"own host and port":         {nil, "http://a.com:8080", "a.com:8080", true},
-		"other port":                {nil, "http://a.com:8081", "a.com:8080", false},
-		"other host":                {nil, "https://b.com", "a.com", false},
-		"null":                      {nil, "null", "a.com", false},
-		"empty":                     {nil, "", "", false},
-		"no address at all":         {nil, "://", "", false},
-		"null allowed":              {[]string{"null"}, "null", "a.com", true},
-		"listed":                    {[]string{"https://b.com"}, "https://b.com", "a.com", true},
-		"listed with default port":  {[]string{"https://b.com:443"}, "https://b.com", "a.com", true},
-		"listed in capitals":        {[]string{"HTTPS://B.com"}, "https://b.com", "a.com", true},
-		"other scheme":              {[]string{"https://b.com"}, "http://b.com", "a.com", false},
-		"listed other port":         {[]string{"https://b.com"}, "https://b.com:444", "a.com", false},
-		"second of the list":        {[]string{"https://b.com", "http://localhost:5173"}, "http://localhost:5173", "a.com", true},
-		"subdomain":                 {[]string{"https://*.b.com"}, "https://x.b.com", "a.com", true},
-		"deep subdomain":            {[]string{"https://*.b.com"}, "https://x.y.b.com", "a.com", true},
-		"not the domain itself":     {[]string{"https://*.b.com"}, "https://b.com", "a.com", false},
-		"not a longer name":         {[]string{"https://*.b.com"}, "https://evilb.com", "a.com", false},
-		"not as a prefix":           {[]string{"https://*.b.com"}, "https://x.b.com.evil.org", "a.com", false},
-		"subdomain and port":        {[]string{"https://*.b.com:8443"}, "https://x.b.com:8443", "a.com", true},
-		"star":                      {[]string{"*"}, "https://anything.org", "a.com", true},
-		"custom scheme":             {[]string{"capacitor://localhost"}, "capacitor://localhost", "a.com", true},
-		"user part does not fool":   {[]string{"https://b.com"}, "https://b.com@evil.org", "a.com", false},
-		"own host as the user part": {nil, "https://a.com@evil.org", "a.com", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			all, err := parseOrigins(tc.allowed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := all.allows(tc.origin, tc.host); got != tc.want {
-				t.Errorf("allowed: %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
-
 func TestOptionsValidate(t *testing.T) {
 	for _, bad := range []string{"", "example.com", "https://", "https://*", "https://a.*.com", "https://a.com/path", "https://*.",
 		"https://a.com?x", "https://u@a.com", "https://a b"} {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/holdfast/holdfast/transport/origin"
 )
 
 // Subprotocol is the name of the native protocol in Sec-WebSocket-Protocol.
@@ -14,11 +16,9 @@ const DefaultMaxMessage = 272 << 10
 
 // Options say how connections are accepted. The zero value is usable.
 type Options struct {
-	// Origins are the pages that may connect beside those of the request's own host: "https://app.example.com",
-	// "https://*.example.com" (any depth of subdomains, not example.com itself), with a port if it is not the
-	// scheme's. "null" stands for pages without an origin, such as sandboxed frames and files. "*" allows every
-	// page on the web to connect with its visitor's cookies and network: use it only if neither gives any right.
-	// A request without an Origin does not come from a browser and passes. Default: none.
+	// Origins are the pages that may connect beside those of the request's own host, as [origin.Parse] reads them. "*"
+	// allows every page on the web to connect with its visitor's cookies and network: use it only if neither gives any
+	// right. Default: none.
 	Origins []string
 
 	// MaxMessage is the longest message that is taken from a client, in bytes, all fragments together. A connection
@@ -42,7 +42,7 @@ type Options struct {
 
 // Validate reports what is wrong with the options, as a *holdfast.Error with CodeInvalid, or nil.
 func (o Options) Validate() error {
-	_, err := parseOrigins(o.Origins)
+	_, err := origin.Parse(o.Origins)
 	return err
 }
 

@@ -6,10 +6,12 @@ import { build } from "esbuild";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = fileURLToPath(new URL("../../internal/demo/assets/", import.meta.url));
 
+const source = (name) => fileURLToPath(new URL(`../packages/${name}/src/index.ts`, import.meta.url));
+
 const { outputFiles } = await build({
   absWorkingDir: here,
   entryPoints: { demo: "src/main.ts", style: "demo.css" },
-  alias: { "@holdfast/client": fileURLToPath(new URL("../packages/client/src/index.ts", import.meta.url)) },
+  alias: Object.fromEntries(["client", "outbox", "status"].map((name) => [`@holdfast/${name}`, source(name)])),
   outdir: "/",
   bundle: true,
   minify: true,

@@ -30,7 +30,7 @@ export class DemoPage {
   }
 
   async live(): Promise<void> {
-    await this.page.waitForSelector('#status[data-state="live"]', { timeout: 30_000 });
+    await this.page.waitForSelector('#status[state="live"]', { timeout: 30_000 });
   }
 
   async ask(text: string, chat = 0): Promise<void> {
@@ -74,12 +74,12 @@ export class DemoPage {
   /** The name that the server has for the connection, or "none". */
   async connection(): Promise<string> {
     const facts = this.page.locator("#facts");
-    await this.page.click("#status");
+    await this.page.click("#facts summary");
     const name = await facts
       .locator("dt", { hasText: /^Connection$/ })
       .locator("xpath=following-sibling::dd[1]")
       .textContent();
-    await this.page.click("#status");
+    await this.page.click("#facts summary");
     return name ?? "";
   }
 

@@ -101,7 +101,7 @@ describe("an answer", () => {
     await one.ask("Tell me something long");
     await one.answering(0, 150);
     await server.kill();
-    await one.page.waitForSelector("#status:not([data-state=live])");
+    await one.page.waitForSelector("#status:not([state=live])");
     await one.ask("typed while it was dead");
     await one.page.waitForSelector('.message[data-state="pending"]');
     await server.start();
@@ -136,7 +136,7 @@ describe("two chats and a task", () => {
   it("stay away when told to, and come back when told to", async () => {
     const page = await DemoPage.open(browser, room());
     await page.page.click("#leave");
-    await page.page.waitForSelector('#status[data-state="idle"]');
+    await page.page.waitForSelector('#status[state="idle"]');
     await page.ask("typed while away");
     await page.page.waitForSelector('.message[data-state="pending"]');
     await page.page.click("#leave");

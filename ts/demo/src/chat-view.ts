@@ -13,7 +13,7 @@ const IDEAS = ["What is a session?", "How do you survive a cut line?", "Tell me 
 export class ChatView {
   readonly root: HTMLElement;
   readonly #session: Session;
-  readonly #client: Client;
+  readonly #user: string;
   readonly #announce: (text: string) => void;
   readonly #list = element("div", { class: "list" });
   readonly #older = element("button", { type: "button", class: "quiet older", hidden: true }, "Older messages");
@@ -25,8 +25,8 @@ export class ChatView {
   #first = Number.POSITIVE_INFINITY;
   readonly #open = new Set<number>();
 
-  constructor(client: Client, place: Place, announce: (text: string) => void) {
-    this.#client = client;
+  constructor(client: Client, place: Place, user: string, announce: (text: string) => void) {
+    this.#user = user;
     this.#session = client.session(place.id, { last: 30 });
     this.#announce = announce;
     const send = (text: string) => {
@@ -107,7 +107,7 @@ export class ChatView {
       if (entry.status === "open") this.#open.add(entry.offset);
       else if (this.#open.delete(entry.offset)) this.#announce(`Answer: ${entry.text}`);
     } else if (entry.kind === "message") {
-      const view = this.#view(key, MessageView, () => new MessageView(entry.user === this.#client.stats.user));
+      const view = this.#view(key, MessageView, () => new MessageView(entry.user === this.#user));
       view.arrived(entry);
       wanted.set(key, view);
     }

@@ -1,9 +1,11 @@
 import { Client } from "@holdfast/client";
+import { durableOutbox, sessionCache } from "@holdfast/outbox";
+import { HoldfastStatus } from "@holdfast/status";
 import { ChatView } from "./chat-view.ts";
 import { byId, setText } from "./element.ts";
+import { FactsView } from "./facts-view.ts";
 import { paneTabs } from "./pane-tabs.ts";
 import { type Config, fetchToken, harm, loadConfig } from "./server.ts";
-import { StatusView } from "./status-view.ts";
 import { TaskView } from "./task-view.ts";
 
 const toast = byId("toast", HTMLParagraphElement);
@@ -71,33 +73,47 @@ function offerHarm(client: Client): void {
   });
 }
 
+function offerToLeave(client: Client): void {
+  const button = byId("leave", HTMLButtonElement);
+  const away = () => client.status.state === "idle" || client.status.state === "ended";
+  button.addEventListener("click", () => (away() ? client.connect() : client.disconnect()));
+  client.onStatus(() => setText(button, away() ? "Connect" : "Disconnect"));
+}
+
 function start(config: Config): void {
   const user = config.user ?? userName();
   const url = new URL(config.ws, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const client = new Client({ url: url.href, token: () => fetchToken(user) });
-  const chats = config.chats.map((place) => ({ title: place.title, root: new ChatView(client, place, announce).root }));
+  const client = new Client({
+    url: url.href,
+    token: () => fetchToken(user),
+    outbox: durableOutbox({ scope: user }),
+    cache: sessionCache({ scope: user }),
+  });
+  byId("status", HoldfastStatus).client = client;
+  const chats = config.chats.map((place) => ({
+    title: place.title,
+    root: new ChatView(client, place, user, announce).root,
+  }));
   const task = { title: config.task.title, root: new TaskView(client, config.task, announce).root };
   const panes = [...chats, task];
   byId("panes", HTMLElement).append(...panes.map(({ root }) => root));
   paneTabs(panes);
   const read = [...config.chats, config.task].map(({ id, title }) => ({ title, session: client.session(id) }));
-  new StatusView(client, read, announce);
+  new FactsView(client, read);
   showRoom(config.room);
   offerHarm(client);
+  offerToLeave(client);
   client.connect();
 }
 
 /** A page that is opened while the server is away waits for it. */
 async function open(): Promise<void> {
   const room = new URLSearchParams(location.search).get("room");
-  const text = byId("status-text", HTMLSpanElement);
   for (let pause = 500; ; pause = Math.min(5_000, pause * 2)) {
     try {
       return start(await loadConfig(room));
     } catch (error) {
-      byId("status", HTMLButtonElement).dataset["state"] = "offline";
-      setText(text, "No answer yet");
       tell(error instanceof Error ? error.message : String(error));
       await new Promise((resolve) => setTimeout(resolve, pause));
     }

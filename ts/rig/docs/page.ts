@@ -73,7 +73,7 @@ ${versions()}
 
 function cell(result: Result | undefined): string {
   if (!result) return "";
-  const [half, most] = [percentile(result, 50), percentile(result, 95)].map((figure) => seconds(figure ?? Infinity));
+  const [half, most] = [50, 95].map((percent) => seconds(percentile(result, percent) ?? Infinity));
   const lost = Math.max(0, ...result.outcomes.map(({ lost }) => lost));
   const time =
     half === most ? seconds(half ?? Infinity) : `${seconds(half ?? Infinity)} / ${seconds(most ?? Infinity)}`;

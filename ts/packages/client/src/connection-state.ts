@@ -100,7 +100,7 @@ const drops = (s: State, bye: Bye = "") => sockets(s).map((n) => drop(n, bye));
 /** Dials now, or asks the gate first. */
 function start(memory: Memory, at: Moment, effects: readonly Effect[] = [], reason = "connection lost"): Step {
   return needsGate(memory, at.now)
-    ? stay(waiting(memory, at.now + GATE_TIMEOUT, reason, false, true), ...effects, { type: "gate" })
+    ? stay(waiting(memory, at.now + GATE_TIMEOUT, reason, 0, true), ...effects, { type: "gate" })
     : dial(memory, at, effects);
 }
 
@@ -111,7 +111,7 @@ function dial(m: Memory, { now }: Moment, effects: readonly Effect[] = []): Step
   return stay({ name: "dialing", n, since: now, until, gateAt, memory }, ...effects, { type: "dial", n });
 }
 
-const waiting = (memory: Memory, until: number, reason: string, told = false, asking = false): State => ({
+const waiting = (memory: Memory, until: number, reason: string, told = 0, asking = false): State => ({
   name: "waiting",
   until,
   reason,
@@ -119,6 +119,10 @@ const waiting = (memory: Memory, until: number, reason: string, told = false, as
   told,
   memory,
 });
+
+/** Waits as the server says. */
+const wait = (m: Memory, { now }: Moment, told: number, reason: string, effects: readonly Effect[] = []): Step =>
+  stay(waiting(m, now + told, reason, told), ...effects);
 
 function backOff(m: Memory, at: Moment, reason: string, effects: readonly Effect[] = []): Step {
   const memory = { ...m, outageAt: m.outageAt || at.now, attempts: m.attempts + 1 };
@@ -129,13 +133,21 @@ function backOff(m: Memory, at: Moment, reason: string, effects: readonly Effect
 const anew = ({ memory }: State, _: Event, at: Moment) =>
   start({ ...memory, attempts: 0, refusals: 0, outageAt: 0, hiddenAt: 0 }, at);
 
-const hangUp = (s: State): Step => stay({ name: "idle", memory: s.memory }, ...drops(s, "leave"));
+/** The memory once all sockets are let go of: browsers count those that were connecting as failed. */
+const parted = (s: State, { now }: Moment): Memory =>
+  s.name === "dialing" || (s.name === "doubt" && s.second && !s.second.asked) ? spend(s.memory, now) : s.memory;
 
-const sleep = (s: State, event: Event): Step =>
-  stay({ name: "asleep", memory: s.memory }, ...drops(s, event.type === "sleep" && !event.park ? "leave" : "park"));
+const hangUp = (s: State, _: Event, at: Moment): Step =>
+  stay({ name: "idle", memory: parted(s, at) }, ...drops(s, "leave"));
 
-const ended = (s: State, code: number, reason: string): Step =>
-  stay({ name: "ended", code, reason, memory: s.memory }, ...drops(s));
+const sleep = (s: State, event: Event, at: Moment): Step =>
+  stay(
+    { name: "asleep", memory: parted(s, at) },
+    ...drops(s, event.type === "sleep" && !event.park ? "leave" : "park"),
+  );
+
+const ended = (s: State, at: Moment, code: number, reason: string): Step =>
+  stay({ name: "ended", code, reason, memory: parted(s, at) }, ...drops(s));
 
 /** What a wake changes, whatever the state. */
 const woken = <S extends State>(s: S, event: Event, { now }: Moment): S => ({
@@ -191,7 +203,7 @@ function welcomed(s: Named<"attaching">, { n, beat, rest, rtt }: Of<"welcomed">,
 }
 
 function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment): Step {
-  return terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : backOff(spend(s.memory, at.now), at, reason, drops(s));
+  return terminal ? ended(s, at, CLOSE_UNAUTHORIZED, reason) : backOff(spend(s.memory, at.now), at, reason, drops(s));
 }
 
 // Waiting
@@ -199,22 +211,22 @@ function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment)
 function waited(s: Named<"waiting">, event: Event, at: Moment): Step {
   const { memory: m, reason } = s;
   // Nobody looks: what a battery pays for every dial is worth nothing then.
-  if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event);
+  if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event, at);
   return s.asking ? backOff(m, at, reason) : start(m, at, [], reason);
 }
 
 function gateAnswered(s: Named<"waiting">, { ok, after }: Of<"gate">, at: Moment): Step {
   const { memory: m, reason, asking } = s;
   if (!asking) return stay(s);
-  const pause = ok ? penance(m, at.now) : after;
-  if (pause) return stay(waiting(m, at.now + pause + backoff(m, at), reason, !ok));
-  return ok ? dial(m, at) : backOff(m, at, reason);
+  if (!ok) return after ? wait(m, at, after + backoff(m, at), reason) : backOff(m, at, reason);
+  const pause = penance(m, at.now);
+  return pause ? stay(waiting(m, at.now + pause, reason)) : dial(m, at);
 }
 
-/** A wake dials at once, unless the server has said when to come. */
+/** A wake dials at once, unless the server has said when to come, and the clock was not set back since. */
 function wakeWaiting(s: Named<"waiting">, event: Event, at: Moment): Step {
   const next = woken(s, event, at);
-  return s.told && event.type === "wake" ? stay(next) : start(next.memory, at);
+  return event.type === "wake" && s.told && s.until - at.now <= s.told ? stay(next) : start(next.memory, at);
 }
 
 function wakeAsleep(s: Named<"asleep">, event: Event, at: Moment): Step {
@@ -296,7 +308,7 @@ const heardInDoubt = (s: Named<"doubt">, { n }: Of<"heard">, { now }: Moment): S
   stay(n === s.n ? { ...s, heard: now, until: now + verdict(s.memory) } : s);
 
 function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
-  if (at.now >= parkAt(s.memory)) return sleep(s, event);
+  if (at.now >= parkAt(s.memory)) return sleep(s, event, at);
   if (at.now >= silentAt(s)) return probe(s, event, at);
   return at.now < s.sent + beatOf(s) ? stay(s) : stay({ ...s, sent: at.now }, { type: "ping", n: s.n });
 }
@@ -306,13 +318,11 @@ function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
 /** What a close means, whether it came as a goodbye or as the socket's end. */
 function closed(s: Dialing | Living, event: Of<"closed">, at: Moment): Step {
   const { n, code, reason, after, spread = 0 } = { ...event, reason: event.reason || "connection lost" };
-  const { memory: m } = s;
   if (n !== s.n) return secondClosed(s as Named<"doubt">, at);
-  if (code === CLOSE_UNAUTHORIZED && !m.refusals) return start({ ...m, refusals: 1 }, at, drops(s));
-  if (!comesBack(code)) return ended(s, code, reason);
-  if (after !== undefined) {
-    return stay(waiting(m, at.now + after + at.random * spread, reason, true), ...drops(s));
-  }
+  const refusals = s.memory.refusals + 1;
+  if (code === CLOSE_UNAUTHORIZED && refusals === 1) return start({ ...parted(s, at), refusals }, at, drops(s));
+  if (!comesBack(code)) return ended(s, at, code, reason);
+  if (after !== undefined) return wait(parted(s, at), at, after + at.random * spread, reason, drops(s));
   if (s.name === "dialing" || s.name === "attaching") return dialFailed(s, at, reason);
   return s.name === "doubt" ? succeed(s, at, reason) : lost(s, at, reason);
 }
@@ -334,7 +344,7 @@ function secondClosed(s: Named<"doubt">, at: Moment): Step {
 }
 
 const secondUnauthorized = (s: Named<"doubt">, { terminal, reason }: Of<"unauthorized">, at: Moment): Step =>
-  terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : secondClosed(s, at);
+  terminal ? ended(s, at, CLOSE_UNAUTHORIZED, reason) : secondClosed(s, at);
 
 // The table
 

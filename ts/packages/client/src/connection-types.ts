@@ -59,13 +59,13 @@ export type State = { readonly memory: Memory } & (
       readonly certain: boolean;
       readonly second: (Dial & { readonly asked: boolean }) | undefined;
     } & Linked)
-  /** `asking`: the gate was asked. `told`: the server said when to come. */
+  /** `asking`: the gate was asked. `told`: how long the server wants no dial, in ms; 0 if it did not say. */
   | {
       readonly name: "waiting";
       readonly until: number;
       readonly reason: string;
       readonly asking: boolean;
-      readonly told: boolean;
+      readonly told: number;
     }
   /** Nobody looks: it let go on purpose, and comes back when somebody does. */
   | { readonly name: "asleep" }

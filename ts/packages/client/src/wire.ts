@@ -38,6 +38,8 @@ export type ClientFrame =
       readonly mode?: "standby" | "aside";
       /** Nobody looks. */
       readonly hidden?: true;
+      /** With a poll: how long to wait for something to say, in ms. */
+      readonly wait?: number;
       readonly subs: readonly SubItem[];
     }
   /** Attaches a connection that stood by. */
