@@ -75,8 +75,7 @@ function cell(result: Result | undefined): string {
   if (!result) return "";
   const [half, most] = [50, 95].map((percent) => seconds(percentile(result, percent) ?? Infinity));
   const lost = Math.max(0, ...result.outcomes.map(({ lost }) => lost));
-  const time =
-    half === most ? seconds(half ?? Infinity) : `${seconds(half ?? Infinity)} / ${seconds(most ?? Infinity)}`;
+  const time = half === most ? half : `${half} / ${most}`;
   return result.client === "ours" ? `**${time}**, lost ${lost}` : `${time}, lost ${lost}`;
 }
 
