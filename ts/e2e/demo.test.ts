@@ -115,6 +115,35 @@ describe("an answer", () => {
   });
 });
 
+describe("what is kept in the browser", () => {
+  it("is painted by a reloaded page before the server has said a word", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.ask("What is a session?");
+    await page.answered(0);
+    // A socket that opens and is silent.
+    await page.page.routeWebSocket(/\/v1\/ws/, () => {});
+    await page.page.reload();
+    await page.answered(0);
+    expect(await page.messages()).toEqual(["What is a session?"]);
+    expect(await page.connection()).toBe("none");
+    expect(page.errors).toEqual([]);
+  });
+
+  it("is sent by another tab when the one that it was typed in is closed", async () => {
+    const one = await DemoPage.open(browser, room());
+    const two = await one.tab();
+    await server.kill();
+    await one.page.waitForSelector("#status:not([state=live])");
+    await one.ask("typed in a tab that is closed");
+    await one.page.waitForSelector('.message[data-state="pending"]');
+    await one.page.close();
+    await server.start();
+    await two.answered(0);
+    expect(await two.messages()).toEqual(["typed in a tab that is closed"]);
+    expect(two.errors).toEqual([]);
+  });
+});
+
 describe("two chats and a task", () => {
   it("share one connection, and all three go on after a cut", async () => {
     const page = await DemoPage.open(browser, room());

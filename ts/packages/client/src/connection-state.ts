@@ -44,7 +44,7 @@ export const INITIAL: State = {
     refusals: 0,
     dials: 0,
     failed: [],
-    misledAt: 0,
+    approvedAt: 0,
     redialAt: 0,
     wakeUntil: 0,
     rung: 0,
@@ -88,7 +88,10 @@ type Bye = "" | "leave" | "park";
 const silentAt = (s: Living) => s.heard + beatOf(s) * 1.2;
 const beatOf = (s: Living) => (s.memory.hiddenAt ? s.rest : s.beat);
 const parkAt = (m: Memory) => (m.hiddenAt ? m.hiddenAt + m.linger : NEVER);
-const sockets = (s: State) => [...("n" in s ? [s.n] : []), ...(s.name === "doubt" && s.second ? [s.second.n] : [])];
+export const sockets = (s: State) => [
+  ...("n" in s ? [s.n] : []),
+  ...(s.name === "doubt" && s.second ? [s.second.n] : []),
+];
 
 const stay = (state: State, ...effects: readonly Effect[]): Step => ({ state, effects });
 const drop = (n: number, bye: Bye = ""): Effect => ({ type: "drop", n, bye });
@@ -185,7 +188,7 @@ function gateBeside(s: Named<"dialing">, { ok }: Of<"gate">, at: Moment): Step {
   const { memory: m } = s;
   if (s.gateAt < NEVER) return stay(s);
   if (!ok || !mayRedial(m, at.now)) return stay({ ...s, gateAt: at.now + GATE_PAUSE });
-  return dial({ ...spend(m, at.now), redialAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
+  return dial({ ...spend(m, at.now), redialAt: at.now, approvedAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
 }
 
 /** A negative age means that the clock was set back. */
@@ -202,8 +205,9 @@ function welcomed(s: Named<"attaching">, { n, beat, rest, rtt }: Of<"welcomed">,
   return stay({ name: "live", n, heard: now, sent: now, beat, rest, stable: false, memory });
 }
 
-function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment): Step {
-  return terminal ? ended(s, at, CLOSE_UNAUTHORIZED, reason) : backOff(spend(s.memory, at.now), at, reason, drops(s));
+function noToken(s: State, { terminal, dialed, reason }: Of<"unauthorized">, at: Moment): Step {
+  if (terminal) return ended(s, at, CLOSE_UNAUTHORIZED, reason);
+  return backOff(dialed ? spend(s.memory, at.now) : s.memory, at, reason, drops(s));
 }
 
 // Waiting
@@ -212,15 +216,16 @@ function waited(s: Named<"waiting">, event: Event, at: Moment): Step {
   const { memory: m, reason } = s;
   // Nobody looks: what a battery pays for every dial is worth nothing then.
   if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event, at);
-  return s.asking ? backOff(m, at, reason) : start(m, at, [], reason);
+  return s.asking ? gateAnswered(s, { type: "gate", ok: false }, at) : start(m, at, [], reason);
 }
 
 function gateAnswered(s: Named<"waiting">, { ok, after }: Of<"gate">, at: Moment): Step {
   const { memory: m, reason, asking } = s;
   if (!asking) return stay(s);
-  if (!ok) return after ? wait(m, at, after + backoff(m, at), reason) : backOff(m, at, reason);
-  const pause = penance(m, at.now);
-  return pause ? stay(waiting(m, at.now + pause, reason)) : dial(m, at);
+  const memory = { ...m, approvedAt: ok ? at.now : 0 };
+  if (!ok) return after ? wait(memory, at, after + backoff(m, at), reason) : backOff(memory, at, reason);
+  const until = penance(m, at.now);
+  return until ? stay(waiting(memory, until, reason)) : dial(memory, at);
 }
 
 /** A wake dials at once, unless the server has said when to come, and the clock was not set back since. */

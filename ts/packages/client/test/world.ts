@@ -41,6 +41,9 @@ export class World {
   #scheduled: Scheduled[] = [];
   #timer: Scheduled | undefined;
   #blessed = false;
+  #tokenless = false;
+  /** The dials of which one half, token or socket, is there. */
+  readonly #authorized = new Set<number>();
   /** The clock was set back; until the page notices, all deadlines are far away. */
   #setBack = false;
 
@@ -118,7 +121,8 @@ export class World {
         return this.#askGate();
       case "drop": {
         const socket = this.sockets.get(effect.n);
-        if (!socket) return void this.faults.push(`dropped ${effect.n}, which there is not`);
+        // It may have been waiting for its token.
+        if (!socket) return;
         if (!socket.open) this.failed.push(this.now);
         return void this.sockets.delete(effect.n);
       }
@@ -128,20 +132,36 @@ export class World {
   #dial(n: number): void {
     const forgiven = 2 * this.stable.filter((t) => Math.abs(this.now - t) < 240_000).length;
     if (this.failedWithin(120_000) >= 8 + forgiven && !this.#blessed) this.faults.push(`dial ${n} beyond the budget`);
+    const { token } = this;
+    const dialed = !this.#tokenless;
+    const refused = token === "missing" || token === "refused";
+    if (dialed) this.#connect(n);
+    this.#at(token === "late" ? 2_000 : 50, () => {
+      this.#tokenless = refused;
+      if (refused) this.take({ type: "unauthorized", n, terminal: token === "refused", dialed, reason: "no token" });
+      else if (dialed) this.#proceed(n);
+      else if ("n" in this.state && this.state.n === n) this.#connect(n);
+    });
+    if (dialed) return;
+    this.#authorized.add(n);
+  }
+
+  /** The socket is open, or the token is there: it takes both. */
+  #proceed(n: number): void {
+    if (this.#authorized.has(n)) this.take({ type: "opened", n, single: false });
+    this.#authorized.add(n);
+  }
+
+  #connect(n: number): void {
     const socket: Socket = { n, dialedAt: this.now, open: false, attached: false, dead: false };
     this.sockets.set(n, socket);
-    const { token } = this;
-    if (token === "missing" || token === "refused") {
-      const event = { type: "unauthorized", n, terminal: token === "refused", reason: "no token" } as const;
-      return this.#at(50, () => this.take(event));
-    }
     if (this.server === "refusing") return this.#at(5, () => this.#close(n));
     if (this.server === "silent") return;
     this.#at(3 * this.rtt, () => {
       if (this.sockets.get(n) !== socket || socket.dead) return;
       if (this.server !== "up") return this.#close(n);
       socket.open = true;
-      this.#at(token === "late" ? 2_000 : 0, () => this.take({ type: "opened", n, single: false }));
+      this.#proceed(n);
     });
   }
 
@@ -194,12 +214,13 @@ export class World {
     if (all.filter((s) => !s.open).length > 1) this.faults.push("two connecting sockets");
     if (all.length > (name === "doubt" ? 2 : 1)) this.faults.push(`${all.length} sockets while ${name}`);
     const needs = name === "dialing" || name === "attaching" || name === "live" || name === "doubt";
-    if (needs && all.length === 0) this.faults.push(`no socket while ${name}`);
+    // A dial may be waiting for its token, before there is a socket.
+    if (needs && name !== "dialing" && all.length === 0) this.faults.push(`no socket while ${name}`);
     if (!needs && all.length > 0) this.faults.push(`a socket while ${name}`);
     const due = deadline(this.state);
     const mayLast = name === "idle" || name === "asleep" || name === "ended";
     if (mayLast !== (due === undefined)) this.faults.push(`no deadline while ${name}`);
-    if (due !== undefined && !this.#setBack && !(due - this.now <= 61_000))
+    if (due !== undefined && !this.#setBack && !(due - this.now <= 121_000))
       this.faults.push(`a deadline in ${due - this.now} ms while ${name}`);
   }
 }

@@ -61,15 +61,17 @@ export function sessionCache(options: SessionCacheOptions = {}): ClearableCache 
       if (!transaction) return undefined;
       const body = await read<Body>(transaction.objectStore(BODIES).get(session));
       const cached = body?.schema === SCHEMA ? parse(body.text) : undefined;
-      if (body && cached) put(transaction, body, total);
+      if (body && cached) put(transaction, body);
       return cached;
     },
     save(session, cached) {
       const text = textOf(cached, entries, size);
       const write = () => {
         const transaction = db.begin("readwrite");
-        if (transaction) put(transaction, { id: session, schema: SCHEMA, text }, total);
-        return transaction;
+        if (!transaction) return false;
+        put(transaction, { id: session, schema: SCHEMA, text });
+        tidy(db.begin("readwrite"), total);
+        return true;
       };
       // At once if it can be, since the page may be about to go.
       if (!write()) void db.open().then(write);
@@ -81,20 +83,22 @@ export function sessionCache(options: SessionCacheOptions = {}): ClearableCache 
   };
 }
 
-/** Writes a session, and forgets those that were not used for the longest until the rest is small enough. */
-function put(transaction: IDBTransaction, body: Body, total: number): void {
-  const heads = transaction.objectStore(HEADS);
-  const bodies = transaction.objectStore(BODIES);
-  bodies.put(body);
-  heads.put({ id: body.id, at: Date.now(), size: body.text.length } satisfies Head);
-  const all: IDBRequest<Head[]> = heads.getAll();
+/** Writes a session in this very call, and no other: the page may be about to go. */
+function put(transaction: IDBTransaction, body: Body): void {
+  transaction.objectStore(BODIES).put(body);
+  transaction.objectStore(HEADS).put({ id: body.id, at: Date.now(), size: body.text.length } satisfies Head);
+  transaction.commit?.();
+}
+
+/** Forgets the sessions that were not used for the longest, until the rest is small enough. */
+function tidy(transaction: IDBTransaction | undefined, total: number): void {
+  const all: IDBRequest<Head[]> | undefined = transaction?.objectStore(HEADS).getAll();
+  if (!transaction || !all) return;
   all.onsuccess = () => {
     let sum = 0;
     for (const { id, size } of all.result.sort((a, b) => b.at - a.at)) {
       sum += size;
-      if (sum <= total) continue;
-      heads.delete(id);
-      bodies.delete(id);
+      if (sum > total) for (const name of [HEADS, BODIES]) transaction.objectStore(name).delete(id);
     }
   };
 }

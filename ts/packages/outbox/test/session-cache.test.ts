@@ -62,7 +62,12 @@ describe("what is kept", () => {
     await cache.load("chat");
     const put = vi.spyOn(IDBObjectStore.prototype, "put");
     cache.save("chat", cached(range(1, 2)));
-    expect(put).toHaveBeenCalled();
+    const [used] = put.mock.contexts as IDBObjectStore[];
+    put.mockRestore();
+    expect(used).toBeDefined();
+    // A transaction that was committed takes nothing more, and waits for nothing of this page.
+    expect(() => used?.put({ id: "late" })).toThrow();
+    expect(await open().load("chat")).toBeDefined();
   });
 
   it("is the latest part, with open runs and states from before, and says that there is more", async () => {
