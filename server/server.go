@@ -23,6 +23,7 @@ package server
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,13 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 
 // ServeHTTP serves /v1/, with the clients' connections below /v1/ws/, and /healthz and /readyz.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// ConnContext is to be the ConnContext of the [http.Server] that serves a Server: it sets a connection's socket so that a
+// client that listens over plain HTTP, and is gone without a word, is noticed within 35 s (on Linux; else within minutes).
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	ws.Tune(c)
+	return ctx
+}
 
 // readyz tells a load balancer whether to send connections here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

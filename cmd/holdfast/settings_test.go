@@ -84,7 +84,7 @@ func TestSettle(t *testing.T) {
 		"file: names itself":        {file: "config: other.yaml", text: `"config"`},
 		"environment: unknown":      {env: map[string]string{"HOLDFAST_BEET": "1"}, text: "HOLDFAST_BEET"},
 		"environment: wrong type":   {env: map[string]string{"HOLDFAST_BEAT": "1"}, text: "HOLDFAST_BEAT"},
-		"environment: of the tests": {env: map[string]string{"HOLDFAST_TEST_X": "1"}, flag: "beat", want: "25s"},
+		"environment: of the tests": {env: map[string]string{"HOLDFAST_TEST_X": "1"}, flag: "beat", want: "10s"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
