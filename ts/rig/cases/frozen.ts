@@ -63,7 +63,7 @@ export const frozen: readonly Case[] = [
   },
   ...both({
     id: 9,
-    title: "frozen 10 min, 6000 messages missed; one render",
+    title: "frozen 10 min, 6000 messages missed; caught up in few renders",
     target: 600,
     scaled: "6000 messages in 30 s",
     async run(s) {
@@ -75,8 +75,9 @@ export const frozen: readonly Case[] = [
       const event = await s.thaw();
       const figure = await s.back(event);
       const { renders } = await s.page.report();
-      const largest = Math.max(...renders.filter(([at]) => at >= event).map(([, added]) => added));
-      s.expect(largest >= 5_900, `what was missed came in one render; the largest had ${largest}`);
+      const catching = renders.filter(([at]) => at >= event && at <= event + figure);
+      // What takes longer than 200 ms is shown in several parts, so that somebody who waits sees that it goes on.
+      s.expect(catching.length <= 5, `at most 5 renders; there were ${catching.map(([, added]) => added).join(", ")}`);
       return figure;
     },
   }),
