@@ -117,7 +117,9 @@ export class Connection implements Link {
     this.#state = state;
     const { type, ...figures } = event;
     if (!FREQUENT.test(type) || state.name !== before.name) {
-      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures });
+      // The application's own words may hold anything.
+      const reason = type === "unauthorized" && { reason: "" };
+      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures, ...reason });
     }
     for (const effect of effects) this.#perform(effect);
     const hidden = state.memory.hiddenAt > 0;
