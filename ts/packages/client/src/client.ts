@@ -109,6 +109,7 @@ export class Client {
         for (const { session } of this.#sessions.values()) session.cut();
       },
       changed: () => this.#statusChanged(),
+      held: (id: string) => this.#sessions.get(id)?.session.held,
       upToDate: () => this.#upToDate(),
     };
     this.#parts = { env, open, url: options.url, token, identity: this.#identity, log: new Log(), owner };

@@ -2,6 +2,7 @@ import type { State } from "./connection-types.ts";
 import type { Env } from "./env/env.ts";
 import type { Identity } from "./identity.ts";
 import type { Log } from "./log.ts";
+import type { SessionState } from "./session-state.ts";
 import type { Token } from "./token.ts";
 import type {
   AckFrame,
@@ -61,6 +62,8 @@ export interface ConnectionOwner {
   cut(): void;
   /** The state has another name, or another reason. */
   changed(): void;
+  /** What is held of a session, for whoever reads it for several tabs. */
+  held?(session: string): SessionState | undefined;
   /** Whether all that was asked for at attach is there: only then has the connection proved itself. */
   upToDate(): boolean;
 }

@@ -183,6 +183,12 @@ export class Session {
     return this.#state.have;
   }
 
+  /** @internal All that is held, with what has come and was not shown yet. */
+  get held(): SessionState {
+    this.#flush();
+    return this.#state;
+  }
+
   /** @internal The subscription for a new connection, or for this one anew. */
   ask(): SubItem {
     this.#flush();

@@ -1,0 +1,45 @@
+import type { State } from "../connection-types.ts";
+import type { ConnectionStats, OwnedFrame } from "../link.ts";
+import type { ClientFrame, SubItem, WelcomeFrame } from "../wire.ts";
+
+/**
+ * Says that a tab leads, and how its connection is. Sent when something changes, and each second from a timer or with a
+ * frame of the server, never as an answer: a frozen page still answers, and such an answer would prove nothing.
+ */
+export interface Lease {
+  readonly m: "lease";
+  readonly tab: string;
+  /** The generation of its latest hello: what the server fences by. */
+  readonly epoch: number;
+  readonly visible: boolean;
+  readonly at: number;
+  readonly state: State;
+  readonly stats: ConnectionStats;
+  /** Another number for each welcome; the latest one, while the connection is attached. */
+  readonly link: number;
+  readonly welcome?: WelcomeFrame | undefined;
+}
+
+/** What tabs say to each other. */
+export type Message =
+  | Lease
+  /** A leader leads no more. */
+  | { readonly m: "resign"; readonly tab: string }
+  /** To a leader: I read these, from here on; what I read before is over. */
+  | { readonly m: "join"; readonly tab: string; readonly to: string; readonly subs: readonly SubItem[] }
+  | {
+      readonly m: "up";
+      readonly tab: string;
+      readonly to: string;
+      readonly client: string;
+      readonly frame: ClientFrame;
+    }
+  | { readonly m: "call"; readonly tab: string; readonly to: string; readonly call: Call }
+  | { readonly m: "leave"; readonly tab: string }
+  /** From a leader, to one tab or to all. */
+  | { readonly m: "down"; readonly tab: string; readonly to?: string; readonly frames: readonly OwnedFrame[] }
+  | { readonly m: "token"; readonly token: string }
+  /** Whether a channel can be heard at all. */
+  | { readonly m: "test"; readonly tab: string };
+
+export type Call = "connect" | "retry" | "suspect";
