@@ -185,7 +185,10 @@ export class Stage {
     await this.page.tab.back();
     const { events } = await this.page.report();
     const shown = events.findLast(({ name, at }) => name.startsWith("pageshow") && at >= asked - 5);
-    this.expect(shown?.name === "pageshow:persisted", "the page was kept in the back/forward cache");
+    const kept = shown?.name === "pageshow:persisted";
+    const ask = "JSON.stringify(performance.getEntriesByType('navigation')[0].notRestoredReasons?.reasons ?? [])";
+    const reasons = kept ? "" : await this.page.tab.ask<string>(ask);
+    this.expect(kept, `the page was kept in the back/forward cache ${reasons}`.trim());
     return shown?.at ?? asked;
   }
 
