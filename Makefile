@@ -1,6 +1,6 @@
 # Every verb is a script of scripts/, so that it can be read, and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help test test-go test-race test-ts test-browser test-long lint build assets bench fmt
+.PHONY: help test test-go test-race test-ts test-browser test-long lint build assets bench fmt coming-back
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test-ts: ## the TypeScript workspace: types, lint, tests, assets
 
 test-browser: ## the demo and the client in Chromium
 	@scripts/test-browser
+
+coming-back: ## measure how clients come back; writes docs/coming-back.md
+	@scripts/coming-back
 
 test-long: ## fuzzing, and the tests that kill and cut for minutes
 	@scripts/test-long

@@ -1,0 +1,118 @@
+import type { Chromium } from "../browser/chromium.ts";
+import { Stage, USER } from "../stage.ts";
+import { sleep, until } from "../tools.ts";
+import { disorder } from "../verdict.ts";
+import type { Visit } from "../visit.ts";
+
+export interface TabsOptions {
+  readonly tabs: number;
+  /** Messages a second. */
+  readonly rate: number;
+}
+
+const GAP = 500;
+
+/** Many tabs of one browser, one connection, and the tab that has it is closed, frozen, killed. Resolves with what is wrong. */
+export async function tabs(options: TabsOptions, say: (text: string) => void): Promise<readonly string[]> {
+  const stage = await Stage.open("ours", { rate: 0, warm: 0, ours: { tabs: true } });
+  const found: string[] = [];
+  try {
+    const renderers = new Map<Visit, number>();
+    renderers.set(stage.page, await rendererOf(stage.chromium, stage.page));
+    while (stage.visits.length < options.tabs) {
+      const visit = await stage.visit();
+      await visit.becomes("live");
+      renderers.set(visit, await rendererOf(stage.chromium, visit));
+    }
+    await sleep(3_000);
+    const count = await stage.holdfast.connections(USER);
+    say(`${options.tabs} tabs, and the server counts ${count} connection${count === 1 ? "" : "s"}`);
+    if (count !== 1) found.push(`the server counts ${count} connections`);
+    for (const end of [closed, frozen, killed]) {
+      const { name, gap, all } = await lose(stage, options, end, renderers);
+      say(`leader ${name}: longest gap ${Math.round(gap)} ms in the tab in front, ${Math.round(all)} ms in the others`);
+      if (gap > GAP) found.push(`leader ${name}: a gap of ${Math.round(gap)} ms`);
+      found.push(...(await missed(stage)).map((text) => `leader ${name}: ${text}`));
+    }
+    return found;
+  } finally {
+    await stage.close();
+  }
+}
+
+type End = (stage: Stage, leader: Visit, next: Visit, renderers: ReadonlyMap<Visit, number>) => Promise<string>;
+
+const closed: End = async (stage, leader, next) => {
+  await stage.leaves(leader);
+  await next.tab.show();
+  return "closed";
+};
+
+const frozen: End = async (stage, leader, next) => {
+  await stage.freeze(leader);
+  await next.tab.show();
+  return "frozen";
+};
+
+const killed: End = async (stage, leader, next, renderers) => {
+  const renderer = renderers.get(leader);
+  if (renderer === undefined) throw new Error("whose process?");
+  process.kill(renderer, "SIGKILL");
+  stage.visits.splice(stage.visits.indexOf(leader), 1);
+  await next.tab.show();
+  return "killed";
+};
+
+async function lose(stage: Stage, { rate }: TabsOptions, end: End, renderers: ReadonlyMap<Visit, number>) {
+  const leader = await leaderOf(stage);
+  const next = stage.visits.find((visit) => visit !== leader);
+  if (!next) throw new Error("there is no other tab");
+  await leader.tab.show();
+  await sleep(1_000);
+  stage.writer.start(rate);
+  await sleep(2_000);
+  const since = Date.now();
+  const name = await end(stage, leader, next, renderers);
+  await sleep(4_000);
+  const until = Date.now() - 200;
+  const gapOf = (visit: Visit) => visit.tab.ask<number>(`rig.gap(${since}, ${until})`);
+  const gap = await gapOf(next);
+  const others = stage.visits.filter((visit) => visit !== leader && visit !== next);
+  const all = Math.max(0, ...(await Promise.all(others.map(gapOf))));
+  await stage.writer.stop();
+  if (name === "frozen") await stage.thawHidden(leader);
+  await sleep(1_000);
+  return { name, gap, all };
+}
+
+async function missed(stage: Stage): Promise<readonly string[]> {
+  const { session, written } = stage.writer;
+  const all = stage.visits.map(async (visit, i) => {
+    await visit.reaches(session, written);
+    const report = await visit.report();
+    return [...disorder(report, session, written), ...report.errors].map((text) => `tab ${i}: ${text}`);
+  });
+  return (await Promise.all(all)).flat().slice(0, 5);
+}
+
+/** The tab that has the connection. */
+async function leaderOf(stage: Stage): Promise<Visit> {
+  let leader: Visit | undefined;
+  await until(10_000, async () => {
+    const open = await Promise.all(
+      stage.visits.map(async (visit) => (await visit.report()).dials.some((dial) => dial.opened && !dial.closed)),
+    );
+    leader = stage.visits[open.indexOf(true)];
+    return leader !== undefined;
+  });
+  if (!leader) throw new Error("no tab has a connection");
+  return leader;
+}
+
+/** The process of a page: the one that works when the page is made to. */
+async function rendererOf(browser: Chromium, visit: Visit): Promise<number> {
+  const before = new Map(await browser.renderers());
+  await visit.tab.ask("(() => { const end = performance.now() + 250; while (performance.now() < end); })()");
+  const worked = (await browser.renderers()).map(([id, cpu]) => [cpu - (before.get(id) ?? 0), id] as const);
+  return worked.sort(([a], [b]) => b - a)[0]?.[1] ?? 0;
+}
