@@ -13,8 +13,9 @@ import (
 )
 
 // Conn is a client's side of a connection, such as [ws.ClientConn]. One goroutine calls Read, another Write; Close and Abort
-// may be called by anyone, and make both return; Abort waits for nothing. A message that Read returned is valid until the next call. When the server
-// has closed in order, Read's error wraps a [*ws.CloseError].
+// may be called by anyone, and make both return; Abort waits for nothing. A message that Read returned is valid until the
+// next call. When the server has closed in order, Read's error wraps a [*ws.CloseError]. A Conn that also has the method
+// Bytes of [ws.ClientConn] is not taken for silent while a large message is arriving.
 type Conn interface {
 	Read() ([]byte, error)
 	Write(msgs ...[]byte) error

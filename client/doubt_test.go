@@ -404,3 +404,40 @@ func TestReadyOverHTTP(t *testing.T) {
 		t.Errorf("an absurd time: %v", after)
 	}
 }
+
+// trickle is a connection on which a large message has been arriving for a while.
+type trickle struct {
+	Conn
+	bytes atomic.Int64
+}
+
+func (c *trickle) Bytes() (received, sent int64) { return c.bytes.Load(), 0 }
+
+// On a slow line a message may take longer than silence is normal; as long as bytes come, the connection lives.
+func TestLargeMessageOnASlowLineIsNoSilence(t *testing.T) {
+	inScene(t, func(s *scene) {
+		var slow *trickle
+		dial := s.client.opts.Dial
+		s.client.opts.Dial = func(ctx context.Context, url string) (Conn, error) {
+			conn, err := dial(ctx, url)
+			if slow != nil {
+				return conn, err
+			}
+			slow = &trickle{Conn: conn}
+			return slow, err
+		}
+		s.caughtUp()
+		for range 90 {
+			<-time.After(time.Second)
+			slow.bytes.Add(100)
+		}
+		if len(s.dials) > 0 {
+			t.Fatal("another connection was dialed while bytes came")
+		}
+		begun := time.Now()
+		s.next()
+		if d := time.Since(begun); d < 29*time.Second || d > 33*time.Second {
+			t.Errorf("when none came any more, another one was dialed after %v", d)
+		}
+	})
+}

@@ -27,11 +27,14 @@ type link struct {
 
 	// Owned by Run. started: it is being dialed, or more. tokenless: there is no token for it yet.
 	started, open, tokenless bool
-	// What the machine knows of heard and said.
+	// What Run has seen of heard, said and the bytes that came.
 	heardTold, saidTold instant
+	bytesTold           int64
 
-	// heard and said are the instants of the latest frames; busy: the application holds the reader up.
+	// heard and said are the instants of the latest frames; whole is how many bytes had come with the latest one that was
+	// heard; busy: the application holds the reader up.
 	heard, said atomic.Int64
+	whole       atomic.Int64
 	busy        atomic.Bool
 
 	// Guarded by mu.
@@ -122,6 +125,7 @@ func (l *link) read(conn Conn) (event, error) {
 		if err != nil {
 			return l.ended(err)
 		}
+		l.whole.Store(received(conn))
 		l.heard.Store(int64(l.client.now()))
 		f, err := wire.DecodeServer(msg)
 		if err != nil {
@@ -133,6 +137,32 @@ func (l *link) read(conn Conn) (event, error) {
 		}
 		l.client.handle(l, f)
 	}
+}
+
+// received is how many bytes came over a connection; 0 if it does not tell.
+func received(conn Conn) int64 {
+	if c, ok := conn.(interface{ Bytes() (received, sent int64) }); ok {
+		n, _ := c.Bytes()
+		return n
+	}
+	return 0
+}
+
+// news is when something last came, if that was since the last time. A reader that the application holds up hears nothing,
+// which says nothing about the connection; and on a slow line a large frame takes its time, during which its bytes are a
+// sign of life.
+func (l *link) news(now instant) (at instant, some bool) {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	heard, bytes := instant(l.heard.Load()), received(conn)
+	some = heard != l.heardTold
+	partial := bytes > l.whole.Load() && bytes != l.bytesTold
+	l.heardTold, l.bytesTold = heard, bytes
+	if partial || l.busy.Load() {
+		return now, true
+	}
+	return heard, some
 }
 
 func (l *link) ended(err error) (event, error) {

@@ -99,14 +99,8 @@ func (c *Client) listen() {
 		if l == nil {
 			continue
 		}
-		h := instant(l.heard.Load())
-		if l.busy.Load() {
-			// A reader that the application holds up hears nothing, which says nothing about the connection.
-			h = c.now()
-		}
-		if h != l.heardTold {
-			l.heardTold = h
-			c.step(event{kind: onHeard, n: n}, h, nil)
+		if at, some := l.news(c.now()); some {
+			c.step(event{kind: onHeard, n: n}, at, nil)
 		}
 		if s := instant(l.said.Load()); n == c.machine.n && s != l.saidTold {
 			l.saidTold = s
@@ -211,6 +205,7 @@ func (c *Client) due() {
 // tick notices that the machine slept, which nobody else tells a program of: the clock of its timers stood still, the wall
 // clock did not. And it sees whether the connection has proved itself.
 func (c *Client) tick() {
+	c.listen()
 	now := c.now()
 	late := now - c.tickAt - tickEvery
 	c.tickAt = now

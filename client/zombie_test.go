@@ -105,7 +105,8 @@ func (s *shaken) check(t *testing.T, entries int) {
 	if len(s.added) != entries || s.holes > 0 {
 		t.Errorf("was told of %d entries and %d holes, want %d and none", len(s.added), s.holes, entries)
 	}
-	if slices.Contains(s.phases, Waiting) {
+	// The server may have been too young for the first hello.
+	if slices.Contains(s.phases[slices.Index(s.phases, Live):], Waiting) {
 		t.Errorf("a connection was given up before there was another: %v", s.phases)
 	}
 	for i, e := range s.chat.Entries() {
