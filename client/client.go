@@ -104,7 +104,8 @@ func (p Phase) String() string {
 
 // phaseOf is what a state is called outside. A doubt is nobody's business before it has proved right.
 var phaseOf = map[stateName]Phase{
-	inIdle: Over, inDialing: Dialing, inAttaching: Attaching, inLive: Live, inDoubt: Live, inWaiting: Waiting, inEnded: Over,
+	inIdle: Over, inDialing: Dialing, inAttaching: Attaching, inLive: Live, inDoubt: Live, inWaiting: Waiting,
+	inAsleep: Idle, inEnded: Over,
 }
 
 // Client keeps one connection alive and reads any number of sessions over it.
@@ -120,8 +121,6 @@ type Client struct {
 	// applying has something in it while a frame is applied and the application is told, so that it hears of changes in
 	// order though there may be two readers. It is a lock that one can stop waiting for; mu comes after it.
 	applying chan struct{}
-	// over is closed when Run has returned.
-	over chan struct{}
 	// ctx ends when Run is about to return; all is everybody whom it waits for then.
 	ctx context.Context
 	all sync.WaitGroup
@@ -166,7 +165,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		opts: o, now: func() instant { return instant(time.Now().UnixNano()) }, machine: machine{name: inIdle},
 		bell: make(chan struct{}, 1), wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
-		inbox: make(chan func()), applying: make(chan struct{}, 1), over: make(chan struct{}),
+		inbox: make(chan func()), applying: make(chan struct{}, 1),
 		links:    map[uint64]*link{},
 		sessions: map[holdfast.SessionID]*Session{}, pages: map[string]*pageCall{},
 	}

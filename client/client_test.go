@@ -299,6 +299,20 @@ func TestCloseCodes(t *testing.T) {
 	})
 }
 
+// A URL that cannot be dialed will not be better later.
+func TestDialThatCannotSucceedEnds(t *testing.T) {
+	inScene(t, func(s *scene) {
+		s.client.opts.Dial = func(context.Context, string) (Conn, error) {
+			return nil, holdfast.Errorf(holdfast.CodeInvalid, "no such scheme")
+		}
+		s.run()
+		if err := <-s.ended; holdfast.CodeOf(err) != holdfast.CodeInvalid {
+			t.Errorf("Run returned %v", err)
+		}
+		s.ended <- nil
+	})
+}
+
 // A server that is down is dialed at random times within growing bounds, for as long as it takes; after a while its gate is
 // asked instead, which costs it less.
 func TestBackoff(t *testing.T) {

@@ -359,7 +359,6 @@ func (c *Client) finish() {
 		s.closeLocked()
 	}
 	clear(c.sessions)
-	close(c.over)
 }
 
 func errOver() *holdfast.Error {
