@@ -249,7 +249,17 @@ function probe(s: Living, event: Event, at: Moment): Step {
   // What has spoken since the page came back is no victim of its absence.
   const certain = event.type === "wake" && event.certain && now - s.heard >= YOUNG;
   const [lateAt, until] = [now + hedge(memory), now + verdict(memory)];
-  const doubt = { ...s, name: "doubt", sent: now, lateAt, until, certain, second: undefined, memory } as const;
+  const doubt = {
+    ...s,
+    name: "doubt",
+    sent: now,
+    askedAt: now,
+    lateAt,
+    until,
+    certain,
+    second: undefined,
+    memory,
+  } as const;
   const ping: Effect = { type: "ping", n: s.n };
   return certain ? dialSecond(doubt, now, ping) : stay(doubt, ping);
 }
@@ -281,11 +291,13 @@ function takeOver(s: Named<"doubt">, at: Moment): Step {
 }
 
 /**
- * The second stands by. Where all speaks against the first, and it had the time to answer, hello says everything at once,
- * which saves a round trip; so it does where a connection cannot stand by.
+ * The second stands by while the first may still answer. But where that is late, and has not said a word since it was
+ * asked, or all speaks against it anyway, hello says everything at once, which saves a round trip; so it does where a
+ * connection cannot stand by.
  */
 function secondOpened(s: Named<"doubt">, { n, single }: Of<"opened">, at: Moment): Step {
-  const standby = !single && !(s.certain && at.now >= s.lateAt);
+  const mute = s.certain || s.heard <= s.askedAt;
+  const standby = !single && !(mute && at.now >= s.lateAt);
   const hello: Effect = { type: "hello", n, standby };
   const second = { n, since: s.second?.since ?? at.now, asked: true };
   return standby ? stay({ ...s, second }, hello) : attach(second, s.memory, at, drop(s.n), hello);

@@ -49,11 +49,13 @@ export type State = { readonly memory: Memory } & (
   | ({ readonly name: "attaching"; readonly until: number } & Dial)
   | ({ readonly name: "live" } & Linked)
   /**
-   * A ping was sent; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks against it.
+   * A ping was sent at `askedAt`; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks
+   * against the connection.
    * `second` is the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so.
    */
   | ({
       readonly name: "doubt";
+      readonly askedAt: number;
       readonly lateAt: number;
       readonly until: number;
       readonly certain: boolean;

@@ -58,15 +58,29 @@ describe("a page that comes and goes", () => {
     log.append("message", 2);
     await env.advance(3_000);
     const [first] = env.pipes;
-    if (first) first.events.message = () => {};
-    log.append("message", 3);
     seen();
     env.signal("visible");
-    await env.advance(70);
+    await env.advance(10);
+    // It still says something, but does not answer.
+    log.append("message", 3);
+    await env.advance(10);
+    if (first) first.events.message = () => {};
+    log.append("message", 4);
+    await env.advance(50);
     expect(server.of("hello").at(-1)).toMatchObject({ mode: "standby", subs: [] });
-    expect(server.of("take")).toMatchObject([{ subs: [{ s: "chat", cur: { o: 2 } }] }]);
-    expect([client.status.state, texts(chat.entries), first?.dropped]).toEqual(["live", [1, 2, 3], true]);
+    expect(server.of("take")).toMatchObject([{ subs: [{ s: "chat", cur: { o: 3 } }] }]);
+    expect([client.status.state, texts(chat.entries), first?.dropped]).toEqual(["live", [1, 2, 3, 4], true]);
     expect(server.gens).toEqual([...server.gens].sort((a, b) => a - b));
+  });
+
+  it("says everything at once on the second, where the first has not said a word", async () => {
+    const client = await connected();
+    await env.advance(10_000);
+    env.pipe.onSend = () => {};
+    env.signal("visible");
+    await env.advance(70);
+    expect(server.of("hello").map(({ mode }) => mode)).toEqual([undefined, undefined]);
+    expect([client.status.state, env.pipes.map((p) => p.living)]).toEqual(["live", [false, true]]);
   });
 
   it("tells in hello that nobody looks, and keeps the longer silence", async () => {

@@ -71,11 +71,11 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     expect([world.state.memory.dials, world.sockets.has(1)]).toEqual([2, true]);
   });
 
-  it("a link that lies: the hedge and five round trips", () => {
+  it("a link that lies: the hedge and four round trips", () => {
     const world = connected();
     world.zombify();
     world.take(wake);
-    expect(untilLive(world)).toBeLessThanOrEqual(180 + 5 * world.rtt + 10);
+    expect(untilLive(world)).toBeLessThanOrEqual(180 + 4 * world.rtt + 10);
     expect(world.state.memory.dials).toBe(2);
   });
 
