@@ -70,8 +70,8 @@ func TestSettle(t *testing.T) {
 		want string
 		text string // of the error
 	}{
-		"default":                   {flag: "beat", want: "25s"},
-		"file":                      {file: "beat: 10s", flag: "beat", want: "10s"},
+		"default":                   {flag: "beat", want: "10s"},
+		"file":                      {file: "beat: 15s", flag: "beat", want: "15s"},
 		"file: a number":            {file: "max-data: 1000", flag: "max-data", want: "1000"},
 		"file: a list":              {file: "origins: [https://a.example, https://b.example]", flag: "origins", want: "[https://a.example,https://b.example]"},
 		"file: an empty value":      {file: "addr:", flag: "addr", want: ":8080"},
