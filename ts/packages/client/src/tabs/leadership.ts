@@ -80,7 +80,8 @@ export class Leadership {
           still(() => {
             this.#welcome = undefined;
             this.hub.cut();
-            owner.changed();
+            // Whether it was superseded shows when the connection has come to its next state.
+            env.soon(() => still(() => owner.changed()));
           }),
         changed: () => still(() => (this.#lost() ? owner.superseded() : owner.changed())),
         upToDate: () => this.hub.upToDate(),

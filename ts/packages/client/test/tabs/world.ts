@@ -276,6 +276,8 @@ export class Tab {
   frozen = false;
   deaf = false;
   offline = false;
+  /** In the back/forward cache. */
+  stored = false;
   visible: boolean;
   dials = 0;
   /** What the status was, each time that it changed. */
@@ -337,12 +339,14 @@ export class Tab {
   /** Into the back/forward cache, and out of it. */
   store(): void {
     this.visible = false;
+    this.stored = true;
     this.signal("stored");
     this.frozen = true;
   }
 
   restore(): void {
     this.visible = true;
+    this.stored = false;
     this.thaw();
     this.signal("restored");
   }
