@@ -52,6 +52,11 @@ type Options struct {
 	// messages are read over the HTTP feed only.
 	OnMessage func(ctx context.Context, m Message) error
 
+	// Webhooks are the receivers that messages of users and ends of runs are delivered to; see [Webhook]. Default: none.
+	Webhooks []Webhook
+	// WebhookPolicy says how often and how long deliveries are repeated; see [WebhookPolicy].
+	WebhookPolicy WebhookPolicy
+
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
 	Origins []string

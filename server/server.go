@@ -32,6 +32,7 @@ import (
 	"github.com/holdfast/holdfast/internal/conn"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
@@ -49,6 +50,7 @@ type Server struct {
 	conns   *conn.Config
 	ws      *ws.Handler
 	mux     *http.ServeMux
+	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
 	unwatch func()
 
 	// feed, leases and runs guard themselves.
@@ -83,6 +85,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.conns = s.connConfig()
+	if s.hooks, err = s.newWebhooks(); err != nil {
+		return nil, err
+	}
 	// A hello may be larger than any send: it names all sessions that a client reads.
 	wso := ws.Options{Origins: o.Origins, MaxMessage: max(o.MaxData, defaultMaxData) + messageRoom}
 	if err := wso.Validate(); err != nil {
@@ -113,10 +118,14 @@ func (s *Server) spread() time.Duration {
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/ws/", s.ws)
-	mux.Handle("/v1/", httpapi.New(httpapi.Options{
+	api := httpapi.Options{
 		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
 		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
-	}))
+	}
+	if s.hooks != nil {
+		api.Webhooks = webhooks{s.hooks}
+	}
+	mux.Handle("/v1/", httpapi.New(api))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	return mux
@@ -237,6 +246,9 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	}
 	if s.opts.OnMessage != nil {
 		part(s.deliver)
+	}
+	if s.hooks != nil {
+		part(s.hooks.Run)
 	}
 	s.ready.Store(true)
 	return func() {
