@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/webhook"
 )
@@ -31,6 +32,10 @@ func DefaultWebhookRetries() []time.Duration { return webhook.DefaultRetries() }
 func (s *Server) newWebhooks() (*webhook.Dispatcher, error) {
 	if len(s.opts.Webhooks) == 0 {
 		return nil, nil
+	}
+	if age, most := s.opts.Keep.FeedMaxAge, s.opts.WebhookPolicy.MaxAge; age > 0 && age <= most {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid, "the feed is kept for %v and webhooks are repeated for up to %v: the feed must be "+
+			"kept for longer, or events are dropped while they wait", age, most)
 	}
 	return webhook.New(webhook.Options{
 		Policy: s.opts.WebhookPolicy, Endpoints: s.opts.Webhooks, Log: s.store, Render: httpapi.FeedItem, Changed: s.feed.next,
