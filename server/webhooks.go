@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -33,7 +34,7 @@ func (s *Server) newWebhooks() (*webhook.Dispatcher, error) {
 	if len(s.opts.Webhooks) == 0 {
 		return nil, nil
 	}
-	if age, most := s.opts.Keep.FeedMaxAge, s.opts.WebhookPolicy.MaxAge; age > 0 && age <= most {
+	if age, most := s.opts.Keep.FeedMaxAge, cmp.Or(s.opts.WebhookPolicy.MaxAge, webhook.DefaultMaxAge); age > 0 && age <= most {
 		return nil, holdfast.Errorf(holdfast.CodeInvalid, "the feed is kept for %v and webhooks are repeated for up to %v: the feed must be "+
 			"kept for longer, or events are dropped while they wait", age, most)
 	}

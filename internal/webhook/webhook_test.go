@@ -170,7 +170,7 @@ func TestAPoisonedEvent(t *testing.T) {
 		}
 		b.stop() // letters survive a restart
 		b.start()
-		poisoned = false
+		b.rec.change(func() { poisoned = false })
 		b.replayLetters()
 		b.same("a", "1", "2", "3", "bad")
 		if left := b.letters(); len(left) != 0 {
@@ -189,7 +189,7 @@ func (b *bench) replayLetters(ids ...string) {
 
 func TestLettersEnd(t *testing.T) {
 	inBubble(t, func(o *Options) { o.Retries = []time.Duration{time.Second} }, func(b *bench) {
-		b.rec.answer = func(*post) (int, map[string]string) { return 400, nil }
+		b.rec.change(func() { b.rec.answer = always(400) })
 		b.say("a/1", "a/2", "a/3")
 		b.pass(time.Minute)
 		all := b.letters()
@@ -282,7 +282,7 @@ func TestAReceiverThatHangsOnSome(t *testing.T) {
 // An attempt that a command or the server's stop breaks off is none.
 func TestStoppingInTheMiddle(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
-		b.rec.answer = func(*post) (int, map[string]string) { return hang, nil }
+		b.rec.change(func() { b.rec.answer = always(hang) })
 		b.say("a/1")
 		for what, do := range map[string]func(){
 			"command": func() {
@@ -302,7 +302,7 @@ func TestStoppingInTheMiddle(t *testing.T) {
 			}
 		}
 		b.stop()
-		b.rec.answer = ok
+		b.rec.change(func() { b.rec.answer = ok })
 		b.start()
 		b.pass(time.Second)
 		b.same("a", "1")
@@ -330,7 +330,7 @@ func TestGoneDisablesForGood(t *testing.T) {
 		if st := b.status(); !strings.Contains(st.Disabled, "410") || strings.Count(b.out.String(), "is disabled") != 2 {
 			b.Errorf("%+v\n%s", st, b.out.String())
 		}
-		gone = false
+		b.rec.change(func() { gone = false })
 		if err := b.d.Enable(b.Context(), "default"); err != nil {
 			b.Fatal(err)
 		}
@@ -364,7 +364,7 @@ func TestDownForHours(t *testing.T) {
 				b.Fatalf("%+v", st)
 			}
 		}
-		down = false
+		b.rec.change(func() { down = false })
 		b.pass(time.Minute)
 		for n := range 200 {
 			b.same(holdfast.SessionID(fmt.Sprint("s", n)), "0", "1", "2", "3", "4", "5")
@@ -445,7 +445,7 @@ func TestReplayUnderFire(t *testing.T) {
 			return 500, nil
 		}
 		b.say("a/1", "a/2", "b/1")
-		bad = false
+		b.rec.change(func() { bad = false })
 		before := time.Now()
 		if err := b.d.Replay(b.Context(), "default", "", time.Time{}); err != nil {
 			b.Fatal(err)
@@ -465,7 +465,7 @@ func TestReplayUnderFire(t *testing.T) {
 
 func TestWhatTheFeedHasDropped(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
-		b.rec.answer = func(*post) (int, map[string]string) { return refuse, nil }
+		b.rec.change(func() { b.rec.answer = always(refuse) })
 		b.say("a/1")
 		b.pass(time.Minute)
 		b.stop()
@@ -474,7 +474,7 @@ func TestWhatTheFeedHasDropped(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.start()
-		b.rec.answer = ok
+		b.rec.change(func() { b.rec.answer = ok })
 		b.pass(time.Minute)
 		b.say("a/2", "b/2")
 		b.pass(time.Minute)
