@@ -29,6 +29,8 @@ export class Backend {
   readonly #options: BackendOptions;
   readonly #producer: Producer;
   readonly #leaving = new AbortController();
+  /** Answers that were stopped before they began, by session and what they answer; a real one keeps that in its database. */
+  readonly #stopped = new Set<string>();
   readonly #server = createServer((request, response) => {
     let body = "";
     request.on("data", (chunk) => (body += String(chunk)));
@@ -72,9 +74,11 @@ export class Backend {
       };
     }
     if (pathname === "/stop") {
-      const { session, run } = JSON.parse(body) as { session: string; run: number };
+      const { session, run, answers } = JSON.parse(body) as { session: string; run?: number; answers?: number };
       // Here a real one checks that this user may stop this run.
-      return { text: JSON.stringify({ stopped: await this.#producer.stop(session, run) }) };
+      if (run !== undefined) return { text: JSON.stringify({ stopped: await this.#producer.stop(session, run) }) };
+      this.#stopped.add(`${session} ${answers}`);
+      return { text: JSON.stringify({ stopped: true }) };
     }
     const file = this.#options.files[pathname === "/" ? "/index.html" : pathname];
     return file ? { type: file.type, text: file.body } : { status: 404 };
@@ -85,7 +89,10 @@ export class Backend {
     for await (const item of this.#producer.feed("ai-sdk-example", this.#leaving.signal)) {
       const run = await this.#open(item);
       await this.#producer.done("ai-sdk-example", item);
-      if (run) this.#answer(item, run).catch((error: unknown) => console.error("an answer was not finished:", error));
+      this.#answer(item, run).catch((error: unknown) => {
+        // A run that was stopped, or that another backend has, is none of this one's business any more.
+        if (error !== run?.signal.reason) console.error("an answer failed:", String(error));
+      });
     }
   }
 
@@ -95,16 +102,18 @@ export class Backend {
     const data = { answers: entry.offset };
     try {
       const run = await this.#producer.openRun(session, { id, data, takeOver: true, signal: this.#leaving.signal });
-      if (run.info.fragments === 0) return run;
-      // The backend that began it is gone, and the model would begin anew.
-      await run.end("interrupted");
+      const stopped = this.#stopped.delete(`${session} ${entry.offset}`);
+      if (run.info.fragments === 0 && !stopped) return run;
+      // One that has begun was begun by a backend that is gone, and the model would begin anew.
+      await run.end(stopped ? "stopped" : "interrupted");
     } catch (error) {
       if (!(error instanceof ApiError && error.code === "run_ended")) throw error;
     }
     return undefined;
   }
 
-  async #answer({ session, entry }: FeedItem, run: Run): Promise<void> {
+  async #answer({ session, entry }: FeedItem, run: Run | undefined): Promise<void> {
+    if (!run) return;
     const { model } = this.#options;
     const { baseURL, apiKey, name } = model;
     const provider = createOpenAICompatible({ name: "model", baseURL, ...(apiKey && { apiKey }) });

@@ -19,8 +19,8 @@ const client = new Client({
 
 const transport = new HoldfastChatTransport({
   client,
-  onStop: async ({ session, run }) => {
-    const body = JSON.stringify({ session, run: run?.offset });
+  onStop: async ({ session, run, answers }) => {
+    const body = JSON.stringify({ session, run: run?.offset, answers });
     const { ok } = await fetch("/stop", { method: "POST", body });
     if (!ok) throw new Error("the stop did not get there");
   },

@@ -12,8 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/signal"
 	"time"
@@ -40,7 +40,10 @@ func main() {
 
 // run talks until there are no more questions, or ctx ends.
 func run(ctx context.Context, env func(string) string, in io.Reader, out io.Writer) error {
-	m := modelFrom(env)
+	m, err := modelFrom(env)
+	if err != nil {
+		return err
+	}
 	defer m.close()
 	srv, err := server.New(server.Options{Auth: nobody{}, Store: memory.New(memory.Options{})})
 	if err != nil {
@@ -129,12 +132,21 @@ type model struct {
 }
 
 // modelFrom takes the provider of the environment, or one that needs no network.
-func modelFrom(env func(string) string) *model {
+func modelFrom(env func(string) string) (*model, error) {
 	if url := env("OPENAI_BASE_URL"); url != "" {
-		return &model{url, env("OPENAI_MODEL"), env("OPENAI_API_KEY"), func() {}}
+		return &model{url, env("OPENAI_MODEL"), env("OPENAI_API_KEY"), func() {}}, nil
 	}
-	fake := httptest.NewServer(&fakemodel.Model{Word: 30 * time.Millisecond})
-	return &model{fake.URL + "/v1", "fake-1", "", fake.Close}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	fake := &http.Server{Handler: &fakemodel.Model{Word: 30 * time.Millisecond}, ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- fake.Serve(l) }() // ends with Close, received by close
+	return &model{"http://" + l.Addr().String() + "/v1", "fake-1", "", func() {
+		_ = fake.Close()
+		<-ended
+	}}, nil
 }
 
 // request asks for an answer to all that was said so far: the session is the conversation, and needs no copy elsewhere.
