@@ -58,6 +58,18 @@ func badFrames(n *node) map[string]badFrame {
 		"hello: subs is no list":       {raw: true, msg: hello(`"subs":{}`), close: holdfast.CloseProtocol},
 		"hello: too many sessions":     {raw: true, msg: hello(`"subs":[` + strings.Repeat(`{"s":"chat-1"},`, 256) + `{"s":"chat-1"}]`), close: holdfast.CloseProtocol},
 		"hello: over the size limit":   {raw: true, msg: hello(`"token":"` + big + `"`), close: holdfast.CloseTooLarge},
+		"hello: an unknown mode":       {raw: true, msg: hello(`"gen":1,"mode":"hologram"`), close: holdfast.CloseProtocol},
+		"hello: mode is a number":      {raw: true, msg: hello(`"gen":1,"mode":1`), close: holdfast.CloseProtocol},
+		"hello: aside on a socket":     {raw: true, msg: hello(`"gen":1,"mode":"aside"`), close: holdfast.CloseProtocol},
+		"hello: hidden in words":       {raw: true, msg: hello(`"gen":1,"hidden":"yes"`), close: holdfast.CloseProtocol},
+		"standby: forged token":        {raw: true, msg: hello(`"token":"` + forge(other) + `","mode":"standby"`), close: holdfast.CloseUnauthorized},
+		"first: a take":                {raw: true, msg: `{"t":"take","gen":1,"subs":[]}`, close: holdfast.CloseProtocol},
+		"first: a view":                {raw: true, msg: `{"t":"view","hidden":true}`, close: holdfast.CloseProtocol},
+		"take: without a standby":      {msg: `{"t":"take","gen":2,"subs":[]}`, close: holdfast.CloseProtocol},
+		"take: subs is no list":        {msg: `{"t":"take","gen":2,"subs":7}`, close: holdfast.CloseProtocol},
+		"take: too many sessions":      {msg: `{"t":"take","gen":2,"subs":[` + strings.Repeat(`{"s":"chat-1"},`, 256) + `{"s":"chat-1"}]}`, close: holdfast.CloseProtocol},
+		"view: hidden is a number":     {msg: `{"t":"view","hidden":1}`, close: holdfast.CloseProtocol},
+		"bye: park in words":           {msg: `{"t":"bye","park":"yes"}`, close: holdfast.CloseProtocol},
 		"hello: twice":                 {msg: hello(`"gen":2`), close: holdfast.CloseProtocol},
 		"not JSON":                     {msg: `{"t":`, close: holdfast.CloseProtocol},
 		"member twice":                 {msg: `{"t":"ping","n":1,"n":1}`, close: holdfast.CloseProtocol},
@@ -125,6 +137,40 @@ func TestBadFrames(t *testing.T) {
 			wantEntry(t, bystander, fmt.Sprintf("ok-%d", sent))
 		})
 	}
+}
+
+// In standby nothing counts but what a standby is for, and the connection that the client has lives on.
+func TestBadFramesInStandby(t *testing.T) {
+	n := start(t, server.Options{})
+	living := n.hello("eve", "e1", "chat-1")
+	for name, msg := range map[string]string{
+		"a sub":           `{"t":"sub","s":"chat-1"}`,
+		"an unsub":        `{"t":"unsub","s":"chat-1"}`,
+		"a send":          `{"t":"send","s":"chat-1","id":"1","data":1}`,
+		"a signal":        `{"t":"signal","s":"chat-1","data":1}`,
+		"a page":          `{"t":"page","s":"chat-1","id":"p"}`,
+		"a view":          `{"t":"view","hidden":true}`,
+		"a second hello":  string(wire.AppendClient(nil, &wire.Hello{Version: 1, Token: n.user("eve"), Client: "e1", Gen: 9})),
+		"a bad take":      `{"t":"take","gen":-1}`,
+		"what is no JSON": `take`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := n.dial()
+			p.t = t
+			p.send(&wire.Hello{Version: 1, Token: n.user("eve"), Client: "e1", Gen: 2, Mode: wire.ModeStandby})
+			if f, ok := p.next().(*wire.Ready); !ok || f.Beat != 10_000 || f.Rest != 25_000 {
+				t.Fatalf("answered %+v", f)
+			}
+			p.text(msg)
+			wantEnd(t, p, holdfast.CloseProtocol)
+		})
+	}
+	stale := n.dial()
+	stale.send(&wire.Hello{Version: 1, Token: n.user("eve"), Client: "e1", Gen: 2, Mode: wire.ModeStandby})
+	stale.send(&wire.Take{Gen: 1})
+	wantEnd(t, stale, holdfast.CloseSuperseded)
+	living.send(&wire.Send{Session: "chat-1", ID: "fine", Data: []byte("1")})
+	wantEntry(t, living, "fine")
 }
 
 // wantEnd reads until the connection ends, with a bye before it unless the carriage itself refused the message.

@@ -43,6 +43,15 @@ func (s *connections) Disconnect(_ context.Context, id holdfast.ConnID) (bool, e
 	return ok, nil
 }
 
+// AskReport implements [httpapi.Connections].
+func (s *connections) AskReport(_ context.Context, id holdfast.ConnID) (bool, error) {
+	c, ok := s.hub.Connection(id)
+	if ok {
+		c.AskReport()
+	}
+	return ok, nil
+}
+
 // DisconnectUser implements [httpapi.Connections].
 func (s *connections) DisconnectUser(_ context.Context, user holdfast.UserID) (int, error) {
 	all := s.hub.Connections(user)

@@ -46,7 +46,9 @@ func start(t *testing.T, o server.Options) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, srv: srv, web: httptest.NewServer(srv), key: key}
+	n := &node{t: t, srv: srv, web: httptest.NewUnstartedServer(srv), key: key}
+	n.web.Config.ConnContext = server.ConnContext
+	n.web.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- srv.Run(ctx) }() // ends with ctx, received in the cleanup
@@ -107,6 +109,8 @@ func (n *node) token(c auth.Claims) string {
 func (n *node) user(name holdfast.UserID) string {
 	return n.token(auth.Claims{User: name, Read: []string{"chat-*"}, Send: []string{"chat-*"}})
 }
+
+func (n *node) backend() string { return n.token(auth.Claims{Backend: true}) }
 
 // request makes one request of the HTTP API and returns the status and the body.
 func (n *node) request(method, path, token, body string) (int, string) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
+	"github.com/holdfast/holdfast/internal/clientlog"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -38,6 +39,9 @@ func SecretKey(id string, secret []byte) (Key, error) { return auth.SecretKey(id
 // ParsePEM reads a public key for RS, PS, ES or EdDSA tokens. The id may be empty.
 func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, data) }
 
+// Report is the log of one client.
+type Report = clientlog.Report
+
 // Options are what a server is made with. Auth is required; every other field may be left out.
 type Options struct {
 	// Auth verifies tokens. There is no default: a server without it would serve anyone.
@@ -51,6 +55,11 @@ type Options struct {
 	// error, and after a restart from where it was. Messages of one session come in order; one call at a time. Default:
 	// messages are read over the HTTP feed only.
 	OnMessage func(ctx context.Context, m Message) error
+
+	// Reports is called with the log that a client sent of itself, asked for or not, on the request's goroutine. Default: a
+	// line in Logger, and its records at level debug. What looks like a credential is taken out before; all else in it is
+	// the client's word.
+	Reports func(ctx context.Context, r *Report)
 
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
@@ -138,6 +147,10 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Reports == nil {
+		log := o.Logger
+		o.Reports = func(ctx context.Context, r *Report) { clientlog.Write(ctx, log, r) }
 	}
 	return nil
 }

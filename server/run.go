@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/text"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
@@ -78,28 +79,15 @@ func (p part) Write(b []byte) (int, error) { return p.run.writeText(p.name, b) }
 func (r *Run) writeText(name string, p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := append(r.partial[name], p...)
-	whole := len(text) - incomplete(text)
+	b := append(r.partial[name], p...)
+	whole := len(b) - text.Unfinished(b)
 	if whole > 0 {
-		if err := r.appendLocked(holdfast.Fragment{Part: name, Text: toValid(text[:whole])}); err != nil {
+		if err := r.appendLocked(holdfast.Fragment{Part: name, Text: toValid(b[:whole])}); err != nil {
 			return 0, err
 		}
 	}
-	r.partial[name] = append([]byte(nil), text[whole:]...)
+	r.partial[name] = append([]byte(nil), b[whole:]...)
 	return len(p), nil
-}
-
-// incomplete is how many bytes at the end begin a character that is not all there.
-func incomplete(p []byte) int {
-	for n := 1; n <= min(len(p), utf8.UTFMax-1); n++ {
-		if c := p[len(p)-n]; utf8.RuneStart(c) {
-			if !utf8.FullRune(p[len(p)-n:]) {
-				return n
-			}
-			return 0
-		}
-	}
-	return 0
 }
 
 func toValid(p []byte) string {

@@ -23,6 +23,7 @@ package server
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,8 @@ import (
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
+	"github.com/holdfast/holdfast/transport/fallback"
+	"github.com/holdfast/holdfast/transport/origin"
 	"github.com/holdfast/holdfast/transport/ws"
 	"github.com/holdfast/holdfast/wire"
 )
@@ -49,6 +52,7 @@ type Server struct {
 	lanes   []*conn.Lane
 	conns   *conn.Config
 	ws      *ws.Handler
+	http    *fallback.Handler
 	mux     *http.ServeMux
 	unwatch func()
 
@@ -84,15 +88,25 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.conns = s.connConfig()
-	// A hello may be larger than any send: it names all sessions that a client reads.
-	wso := ws.Options{Origins: o.Origins, MaxMessage: max(o.MaxData, defaultMaxData) + messageRoom}
-	if err := wso.Validate(); err != nil {
+	pages, err := origin.Parse(o.Origins)
+	if err != nil {
 		return nil, err
 	}
-	s.ws = ws.NewHandler(s.serve, wso)
+	s.carriages(pages)
 	s.unwatch = db.Watch(s.changed)
-	s.mux = s.routes()
+	s.mux = s.routes(pages)
 	return s, nil
+}
+
+// carriages makes the ways in which clients connect.
+func (s *Server) carriages(pages origin.Allowed) {
+	// A hello may be larger than any send: it names all sessions that a client reads.
+	most := max(s.opts.MaxData, defaultMaxData) + messageRoom
+	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most})
+	s.http = fallback.NewHandler(s.serve, fallback.Options{
+		Origins: pages, MaxMessage: most, MaxBody: wire.MaxMessage + messageRoom, MaxMessages: 1 + wire.MaxAside, Turn: pollTurn,
+		Ready: s.ready.Load,
+	})
 }
 
 func (s *Server) connConfig() *conn.Config {
@@ -111,9 +125,17 @@ func (s *Server) spread() time.Duration {
 	return time.Duration(s.hub.Count()) * time.Second / 1000
 }
 
-func (s *Server) routes() *http.ServeMux {
+func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/ws/", s.ws)
+	mux.Handle("/v1/ws/{n}/events", s.http)
+	mux.Handle("/v1/ws/{n}/poll", s.http)
+	mux.Handle("/v1/ws/send", s.http)
+	clients := httpapi.NewClients(httpapi.ClientOptions{
+		Auth: s.opts.Auth, Origins: pages, Ready: s.ready.Load, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+	})
+	mux.Handle("/v1/ws/ready", clients)
+	mux.Handle("/v1/ws/report", clients)
 	mux.Handle("/v1/", httpapi.New(httpapi.Options{
 		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
 		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
@@ -123,8 +145,15 @@ func (s *Server) routes() *http.ServeMux {
 	return mux
 }
 
-// ServeHTTP serves /v1/, /healthz and /readyz.
+// ServeHTTP serves /v1/, with the clients' connections below /v1/ws/, and /healthz and /readyz.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// ConnContext is to be the ConnContext of the [http.Server] that serves a Server: it sets a connection's socket so that a
+// client that listens over plain HTTP, and is gone without a word, is noticed within 35 s (on Linux; else within minutes).
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	ws.Tune(c)
+	return ctx
+}
 
 // readyz tells a load balancer whether to send connections here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -205,9 +234,15 @@ func (s *Server) leave() {
 	for _, l := range s.lanes {
 		l.Leave(spread)
 	}
-	if err := s.ws.Shutdown(ctx); err != nil {
-		s.opts.Logger.Warn("shutting down", "err", err)
-		s.ws.Wait()
+	// One after the other, within one time: those that wait in the second have been told to go already.
+	for _, carriage := range []interface {
+		Shutdown(context.Context) error
+		Wait()
+	}{s.ws, s.http} {
+		if err := carriage.Shutdown(ctx); err != nil {
+			s.opts.Logger.Warn("shutting down", "err", err)
+			carriage.Wait()
+		}
 	}
 }
 

@@ -217,6 +217,12 @@ func appendFragment(o *object, part, text string, event json.RawMessage) {
 
 // AppendFrag appends the frame of fragments.
 func AppendFrag(dst []byte, f *FragFrame) []byte {
+	o := beginFrag(dst, f)
+	appendFragment(&o, f.Fragment.Part, f.Fragment.Text, f.Fragment.Event)
+	return o.end()
+}
+
+func beginFrag(dst []byte, f *FragFrame) object {
 	o := begin(dst, TypeFrag)
 	o.str("s", string(f.Session))
 	o.uint("o", uint64(f.Run))
@@ -225,32 +231,49 @@ func AppendFrag(dst []byte, f *FragFrame) []byte {
 		o.uint("m", uint64(f.M))
 	}
 	o.uint("h", uint64(f.Tag))
-	appendFragment(&o, f.Fragment.Part, f.Fragment.Text, f.Fragment.Event)
-	return o.end()
+	return o
 }
 
 // MaxPiece is up to how many bytes texts are joined into one frame. A client can only see that a line is alive when a whole
 // frame has come: larger ones would make a slow line look dead, and it would begin again and again.
 const MaxPiece = 4 << 10
 
-// Frags returns the frames that bring a reader from what c says of a run to the end of body, which holds the fragments
-// after it: one frame for each event and for texts of one part that can be joined. It also returns where the reader
-// then is.
-func Frags(s holdfast.SessionID, c holdfast.RunCursor, body holdfast.Body) ([]FragFrame, holdfast.RunCursor) {
-	frames := make([]FragFrame, 0, len(body))
-	for _, f := range body.Fragments() {
-		c.Tag = holdfast.ChainTag(c.Tag, &f)
+// AppendJoined appends the frame of texts that have been encoded already: each is what JSON has between the quotes.
+func AppendJoined(dst []byte, f *FragFrame, texts [][]byte) []byte {
+	o := beginFrag(dst, f)
+	o.opt("p", f.Fragment.Part)
+	o.name("d")
+	o.b = append(o.b, '"')
+	for _, text := range texts {
+		o.b = append(o.b, text...)
+	}
+	o.b = append(o.b, '"')
+	return o.end()
+}
+
+// Frags returns the frames that bring a reader from what c says of a run to the end of some fragments after it: one frame
+// for each event and for texts of one part that can be joined. It also returns where the reader then is.
+func Frags(s holdfast.SessionID, c holdfast.RunCursor, fragments []holdfast.Fragment) ([]FragFrame, holdfast.RunCursor) {
+	frames := make([]FragFrame, 0, 1)
+	for i := range fragments {
+		f := &fragments[i]
+		c.Tag = holdfast.ChainTag(c.Tag, f)
 		c.Fragment++
-		if n := len(frames); n > 0 && frames[n-1].joins(&f) {
+		if n := len(frames); n > 0 && frames[n-1].joins(f) {
 			last := &frames[n-1]
 			last.N, last.M, last.Tag = c.Fragment, last.M+1, c.Tag
+			if last.text == nil {
+				last.text = []byte(last.Fragment.Text)
+			}
 			last.text = append(last.text, f.Text...)
 			continue
 		}
-		frames = append(frames, FragFrame{Session: s, Run: c.Run, N: c.Fragment, M: 1, Tag: c.Tag, Fragment: f, text: []byte(f.Text)})
+		frames = append(frames, FragFrame{Session: s, Run: c.Run, N: c.Fragment, M: 1, Tag: c.Tag, Fragment: *f})
 	}
 	for i := range frames {
-		frames[i].Fragment.Text, frames[i].text = string(frames[i].text), nil
+		if f := &frames[i]; f.text != nil {
+			f.Fragment.Text, f.text = string(f.text), nil
+		}
 	}
 	return frames, c
 }
@@ -258,7 +281,7 @@ func Frags(s holdfast.SessionID, c holdfast.RunCursor, body holdfast.Body) ([]Fr
 // joins reports whether the frame can take one more fragment.
 func (f *FragFrame) joins(next *holdfast.Fragment) bool {
 	return len(f.Fragment.Event) == 0 && len(next.Event) == 0 && f.Fragment.Part == next.Part &&
-		len(f.text)+len(next.Text) <= MaxPiece
+		max(len(f.text), len(f.Fragment.Text))+len(next.Text) <= MaxPiece
 }
 
 // RunFrames returns the frames that show a run to a reader who has nothing of it: one run frame, if that is not too large.
@@ -274,7 +297,7 @@ func RunFrames(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) []
 	opened := *e
 	opened.Run = &holdfast.Run{Status: holdfast.RunOpen}
 	out := [][]byte{AppendEntry(nil, s, epoch, &opened)}
-	frags, _ := Frags(s, holdfast.RunCursor{Run: e.Offset}, e.Run.Body)
+	frags, _ := Frags(s, holdfast.RunCursor{Run: e.Offset}, e.Run.Body.Fragments())
 	for i := range frags {
 		out = append(out, AppendFrag(nil, &frags[i]))
 	}

@@ -100,7 +100,7 @@ func TestFrags(t *testing.T) {
 	}
 	for have := holdfast.FragmentNo(0); have <= 6; have++ {
 		from := holdfast.RunCursor{Run: 5, Fragment: have, Tag: body.TagAt(have)}
-		frames, to := Frags("s", from, body.Skip(have))
+		frames, to := Frags("s", from, body.Skip(have).Fragments())
 		if to.Fragment != 6 || to.Tag != end {
 			t.Errorf("from %d: ends at %d with tag %d, want 6 with %d", have, to.Fragment, to.Tag, end)
 		}

@@ -139,7 +139,7 @@ func serveCommand() *cobra.Command {
 	var a authSettings
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve sessions", Args: cobra.NoArgs,
-		Long: "Serve sessions: the WebSocket at /v1/ws/, the HTTP API at /v1/, /healthz and /readyz.\n\n" +
+		Long: "Serve sessions: clients at /v1/ws/, the HTTP API at /v1/, /healthz and /readyz.\n\n" +
 			"Every setting may also be an environment variable, HOLDFAST_ADDR for --addr, or stand in the file that --config names.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settle(cmd); err != nil {
@@ -192,7 +192,10 @@ func listen(addr string) (net.Listener, error) {
 // runNode serves h on the listener and runs the node until ctx ends. The node goes first: it tells its connections to come
 // back elsewhere and ends what waits, so that the HTTP server has nothing left to wait for.
 func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Handler, l net.Listener) error {
-	web := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	web := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ConnContext: server.ConnContext,
+	}
 	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(l) }() // ends by Shutdown below; its error is received at the end
 	ctx, cancel := context.WithCancel(ctx)

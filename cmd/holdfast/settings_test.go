@@ -70,8 +70,8 @@ func TestSettle(t *testing.T) {
 		want string
 		text string // of the error
 	}{
-		"default":                   {flag: "beat", want: "25s"},
-		"file":                      {file: "beat: 10s", flag: "beat", want: "10s"},
+		"default":                   {flag: "beat", want: "10s"},
+		"file":                      {file: "beat: 15s", flag: "beat", want: "15s"},
 		"file: a number":            {file: "max-data: 1000", flag: "max-data", want: "1000"},
 		"file: a list":              {file: "origins: [https://a.example, https://b.example]", flag: "origins", want: "[https://a.example,https://b.example]"},
 		"file: an empty value":      {file: "addr:", flag: "addr", want: ":8080"},
@@ -84,7 +84,7 @@ func TestSettle(t *testing.T) {
 		"file: names itself":        {file: "config: other.yaml", text: `"config"`},
 		"environment: unknown":      {env: map[string]string{"HOLDFAST_BEET": "1"}, text: "HOLDFAST_BEET"},
 		"environment: wrong type":   {env: map[string]string{"HOLDFAST_BEAT": "1"}, text: "HOLDFAST_BEAT"},
-		"environment: of the tests": {env: map[string]string{"HOLDFAST_TEST_X": "1"}, flag: "beat", want: "25s"},
+		"environment: of the tests": {env: map[string]string{"HOLDFAST_TEST_X": "1"}, flag: "beat", want: "10s"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

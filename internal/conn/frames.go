@@ -39,11 +39,22 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 	if c.limit == nil {
 		c.limit = c.limiter()
 	}
-	if !c.limit.AllowN(c.cfg.now(), 1) {
+	if !c.limit.AllowN(c.cfg.now(), min(cost(f), c.cfg.Burst)) {
 		c.limited(ctx, f)
 		return
 	}
 	c.dispatch(ctx, f)
+}
+
+// runsPerFrame is how many runs in a cursor cost as much as a frame: each may have to be read.
+const runsPerFrame = 16
+
+// cost is how many frames one counts for, in the limit on frames.
+func cost(f wire.ClientFrame) int {
+	if s, ok := f.(*wire.Sub); ok && s.Cursor != nil {
+		return 1 + len(s.Cursor.Runs)/runsPerFrame
+	}
+	return 1
 }
 
 func (c *Conn) ending() bool {
@@ -174,10 +185,21 @@ func (c *Conn) attach(f *wire.Take) {
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
 	})
+	runs := 0
 	for i := range f.Subs {
-		c.subscribe(&f.Subs[i])
+		sub := &f.Subs[i]
+		if sub.Cursor != nil && len(sub.Cursor.Runs) > 0 {
+			if runs += len(sub.Cursor.Runs); runs > maxRuns {
+				sub.Cursor = nil
+			}
+		}
+		c.subscribe(sub)
 	}
 }
+
+// maxRuns is how many runs all the cursors of one hello may name: each may have to be read, and a hello comes before any
+// limit. Readers have a few open runs in a few sessions; beyond this they get snapshots, which cost less.
+const maxRuns = 1024
 
 func unixMilli(t time.Time) int64 {
 	if t.IsZero() {

@@ -14,6 +14,9 @@ type Connections interface {
 	Connections(ctx context.Context, user holdfast.UserID) ([]Connection, error)
 	// Disconnect ends one connection with [holdfast.CloseKicked]; false if there is none of that id.
 	Disconnect(ctx context.Context, conn holdfast.ConnID) (bool, error)
+	// AskReport asks the client of a connection for its log, which comes by itself, later or never; false if there is no
+	// connection of that id.
+	AskReport(ctx context.Context, conn holdfast.ConnID) (bool, error)
 	// DisconnectUser ends all connections of a user with [holdfast.CloseKicked] and returns how many there were.
 	DisconnectUser(ctx context.Context, user holdfast.UserID) (int, error)
 }
@@ -39,6 +42,7 @@ func (noConnections) Connections(context.Context, holdfast.UserID) ([]Connection
 	return nil, nil
 }
 func (noConnections) Disconnect(context.Context, holdfast.ConnID) (bool, error)    { return false, nil }
+func (noConnections) AskReport(context.Context, holdfast.ConnID) (bool, error)     { return false, nil }
 func (noConnections) DisconnectUser(context.Context, holdfast.UserID) (int, error) { return 0, nil }
 
 type connectionObject struct {
@@ -101,6 +105,25 @@ func (a *api) deleteUserConnections(c *call) error {
 }
 
 func (a *api) deleteConnection(c *call) error {
+	if err := c.toConnection(a.Connections.Disconnect); err != nil {
+		return err
+	}
+	c.noContent()
+	return nil
+}
+
+// askReport answers before the report has come.
+func (a *api) askReport(c *call) error {
+	if err := c.toConnection(a.Connections.AskReport); err != nil {
+		return err
+	}
+	c.wrote = true
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// toConnection does something to the {conn} of the path.
+func (c *call) toConnection(do func(context.Context, holdfast.ConnID) (bool, error)) error {
 	if err := readQuery(c).err; err != nil {
 		return err
 	}
@@ -108,13 +131,9 @@ func (a *api) deleteConnection(c *call) error {
 	if err := holdfast.ValidateKey("the connection's id", conn); err != nil {
 		return err
 	}
-	found, err := a.Connections.Disconnect(c.r.Context(), holdfast.ConnID(conn))
-	if err != nil {
-		return err
+	found, err := do(c.r.Context(), holdfast.ConnID(conn))
+	if err == nil && !found {
+		err = holdfast.Errorf(holdfast.CodeNotFound, "there is no such connection; it may have ended by itself")
 	}
-	if !found {
-		return holdfast.Errorf(holdfast.CodeNotFound, "there is no such connection; it may have ended by itself")
-	}
-	c.noContent()
-	return nil
+	return err
 }

@@ -47,6 +47,17 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+func TestAskReport(t *testing.T) {
+	b := serve(t, nil)
+	b.must(202, request{method: "POST", path: "/v1/connections/c-1/report"}, nil)
+	b.do(request{method: "POST", path: "/v1/connections/c-9/report"}).refused(t, 404, holdfast.CodeNotFound)
+	b.do(request{method: "POST", path: "/v1/connections/c-1/report", token: readerToken}).refused(t, 403, holdfast.CodeForbidden)
+	b.do(request{method: "POST", path: "/v1/connections/c-1/report?soon=1"}).refused(t, 400, holdfast.CodeInvalid)
+	if d := cmp.Diff(b.conns.asked, []holdfast.ConnID{"c-1"}); d != "" {
+		t.Errorf("asked (-got +want):\n%s", d)
+	}
+}
+
 func TestServerWithoutConnections(t *testing.T) {
 	b := serve(t, func(o *httpapi.Options) { o.Connections = nil })
 	var l connections
@@ -55,4 +66,5 @@ func TestServerWithoutConnections(t *testing.T) {
 		t.Errorf("got %+v", l)
 	}
 	b.do(request{method: "DELETE", path: "/v1/connections/c-1"}).refused(t, 404, holdfast.CodeNotFound)
+	b.do(request{method: "POST", path: "/v1/connections/c-1/report"}).refused(t, 404, holdfast.CodeNotFound)
 }

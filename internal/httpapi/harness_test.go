@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,8 @@ func (w *watched) awaitText(t *testing.T, text string) {
 type connBook struct {
 	mu   sync.Mutex
 	list []httpapi.Connection
+	// asked are those whose clients were asked for their logs.
+	asked []holdfast.ConnID
 }
 
 func (b *connBook) Connections(_ context.Context, user holdfast.UserID) ([]httpapi.Connection, error) {
@@ -178,6 +181,16 @@ func (b *connBook) drop(gone func(httpapi.Connection) bool) int {
 
 func (b *connBook) Disconnect(_ context.Context, conn holdfast.ConnID) (bool, error) {
 	return b.drop(func(c httpapi.Connection) bool { return c.Conn == conn }) > 0, nil
+}
+
+func (b *connBook) AskReport(_ context.Context, conn holdfast.ConnID) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	there := slices.ContainsFunc(b.list, func(c httpapi.Connection) bool { return c.Conn == conn })
+	if there {
+		b.asked = append(b.asked, conn)
+	}
+	return there, nil
 }
 
 func (b *connBook) DisconnectUser(_ context.Context, user holdfast.UserID) (int, error) {

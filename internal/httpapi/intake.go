@@ -4,6 +4,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/holdfast/holdfast/internal/text"
 )
 
 // intake reads a body in a goroutine of its own, so that what arrives during an append is there when it returns.
@@ -80,20 +82,19 @@ func (s *splitter) next(b []byte) (whole []byte, bad bool) {
 	if utf8.Valid(b) {
 		return b, false
 	}
-	i := 0
-	for i < len(b) {
+	i := len(b) - text.Unfinished(b)
+	s.held = append([]byte(nil), b[i:]...)
+	if utf8.Valid(b[:i]) {
+		return b[:i], false
+	}
+	i, s.held = 0, nil
+	for {
 		r, n := utf8.DecodeRune(b[i:])
-		if r != utf8.RuneError || n > 1 {
-			i += n
-			continue
-		}
-		if utf8.FullRune(b[i:]) {
+		if r == utf8.RuneError && n <= 1 {
 			return b[:i], true
 		}
-		s.held = append([]byte(nil), b[i:]...)
-		break
+		i += n
 	}
-	return b[:i], false
 }
 
 func (s *splitter) pending() bool { return len(s.held) > 0 }

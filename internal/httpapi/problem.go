@@ -93,6 +93,10 @@ func problemOf(err error) (p problem, retry int) {
 		run := runOf(e.Run)
 		p.Run = &run
 	}
+	var soon *tooSoon
+	if errors.As(err, &soon) {
+		return p, soon.seconds()
+	}
 	return p, o.retry
 }
 

@@ -51,6 +51,7 @@ func (a *api) routes() []route {
 		{method: "GET", path: "/v1/users/{user}/connections", access: forBackend, handle: a.getConnections},
 		{method: "DELETE", path: "/v1/users/{user}/connections", access: forBackend, handle: a.deleteUserConnections},
 		{method: "DELETE", path: "/v1/connections/{conn}", access: forBackend, handle: a.deleteConnection},
+		{method: "POST", path: "/v1/connections/{conn}/report", access: forBackend, handle: a.askReport},
 		{method: "GET", path: "/v1/openapi.json", access: forAnyone, handle: a.getOpenAPI},
 	}
 }

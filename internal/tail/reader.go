@@ -257,36 +257,47 @@ func (r *Reader) readOn(ctx context.Context, log Log, max int) (Batch, error) {
 		r.cursor, b.More = &cursor, true
 		return b, nil
 	}
-	grown, err := r.growth(ctx, log, &page.Info, &cursor)
+	grown, all, err := r.growth(ctx, log, &page.Info, &cursor, max)
 	if err != nil {
 		return Batch{}, err
 	}
 	b.Frames, b.More = append(b.Frames, grown...), true
 	r.cursor = &cursor
-	r.join()
+	if all {
+		r.join()
+	}
 	return b, nil
 }
 
 // growth returns what the open runs of a cursor have grown by up to the moment of info, their ends included, and moves the
 // cursor there. What they have grown by since is left to the tail: with it the cursor would hold what was committed after
 // that moment without the entries that were too, and the tail would bring it once more.
-func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor) ([][]byte, error) {
-	var frames [][]byte
+//
+// It is not all of them if those that have ended are many, or large: then the rest is another page's, so that a cursor that
+// names hundreds neither holds a hundred bodies in memory nor others up. Runs that are open are taken at one moment, all.
+func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor, max int) (frames [][]byte, all bool, err error) {
+	ended := 0
 	for _, at := range c.Runs {
 		open := openRun(info, at.Run)
 		if open != nil && open.Fragments <= at.Fragment {
 			continue
 		}
+		if open == nil {
+			if ended > 0 && (ended == endedAtOnce || sizeOf(frames) > max) {
+				return frames, false, nil
+			}
+			ended++
+		}
 		e, err := log.Run(ctx, r.tail.session, at.Run, at.Fragment)
 		if err != nil && holdfast.CodeOf(err) != holdfast.CodeNotFound {
-			return nil, err
+			return nil, false, err
 		}
-		body, tag := upTo(open, at, &e)
-		more, now := wire.Frags(r.tail.session, at, body)
+		fragments, tag := upTo(open, at, &e)
+		more, now := wire.Frags(r.tail.session, at, fragments)
 		if err != nil || now.Tag != tag || open == nil && !e.Run.Status.Ended() {
 			// Deleted, perhaps with another run in its place, or dropped by retention: answered anew.
 			r.phase = unanswered
-			return nil, nil
+			return nil, false, nil
 		}
 		for i := range more {
 			frames = append(frames, wire.AppendFrag(nil, &more[i]))
@@ -301,26 +312,30 @@ func (r *Reader) growth(ctx context.Context, log Log, info *driver.Info, c *hold
 			Data: e.Run.End,
 		}))
 	}
-	return frames, nil
+	return frames, true, nil
+}
+
+// endedAtOnce is how many runs that have ended one page catches up with.
+const endedAtOnce = 16
+
+func sizeOf(frames [][]byte) (n int) {
+	for _, f := range frames {
+		n += len(f)
+	}
+	return n
 }
 
 // upTo returns what a run, read after at, held at the moment when it stood as open says, and its tag then; all of it if it
 // was open no more.
-func upTo(open *holdfast.RunInfo, at holdfast.RunCursor, e *holdfast.Entry) (holdfast.Body, holdfast.Tag) {
-	switch {
-	case e.Run == nil:
+func upTo(open *holdfast.RunInfo, at holdfast.RunCursor, e *holdfast.Entry) ([]holdfast.Fragment, holdfast.Tag) {
+	if e.Run == nil {
 		return nil, at.Tag
-	case open == nil:
-		return e.Run.Body, e.Run.Tag
 	}
-	var body holdfast.BodyBuilder
-	for i, f := range e.Run.Body.Fragments() {
-		if holdfast.FragmentNo(i) == open.Fragments-at.Fragment {
-			break
-		}
-		body.Append(f)
+	fragments := e.Run.Body.Fragments()
+	if open == nil {
+		return fragments, e.Run.Tag
 	}
-	return body.Body(), open.Tag
+	return fragments[:min(len(fragments), int(open.Fragments-at.Fragment))], open.Tag
 }
 
 // openRun returns how an open run stands; nil if it is not open.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +54,21 @@ func (w *world) apply(op driver.Op) driver.Result {
 	return res
 }
 
+// spice is what makes a text hard to join with others as it is encoded, or too large for that.
+func (w *world) spice() string {
+	switch rapid.IntRange(0, 19).Draw(w.t, "spice") {
+	case 0:
+		return `,"d":"` + "\\\"\n\u2028é"
+	case 1:
+		return "🙂\x00</script>"
+	case 2:
+		return strings.Repeat("ä ", 1500) // two of them are over wire.MaxPiece
+	case 3:
+		return strings.Repeat("long ", 12_000) // a few of them are more than a tail remembers
+	}
+	return ""
+}
+
 // write does one thing to the session.
 func (w *world) write() {
 	w.n++
@@ -75,7 +91,7 @@ func (w *world) write() {
 		r := w.runs[rapid.IntRange(0, len(w.runs)-1).Draw(w.t, "run")]
 		var frags []holdfast.Fragment
 		for i := range rapid.IntRange(1, 3).Draw(w.t, "fragments") {
-			f := holdfast.Fragment{Part: rapid.SampledFrom([]string{"", "", "", "p"}).Draw(w.t, "part"), Text: fmt.Sprintf("%d.%d ", w.n, i)}
+			f := holdfast.Fragment{Part: rapid.SampledFrom([]string{"", "", "", "p"}).Draw(w.t, "part"), Text: fmt.Sprintf("%d.%d ", w.n, i) + w.spice()}
 			if rapid.IntRange(0, 9).Draw(w.t, "event") == 0 {
 				f = holdfast.Fragment{Event: json.RawMessage(fmt.Sprint(w.n))}
 			}

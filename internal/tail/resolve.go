@@ -42,9 +42,15 @@ func resolve(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor
 			return holdfast.Lost, nil
 		}
 	}
+	reads := 0
 	for _, r := range c.Runs {
 		if r.Run > c.Offset {
 			return holdfast.Lost, nil // no cursor of ours
+		}
+		if !standsAt(info, r) {
+			if reads++; reads > maxRunReads {
+				return holdfast.Snapshot, nil
+			}
 		}
 		outcome, err := resolveRun(ctx, log, info, r)
 		if outcome != holdfast.Continuous || err != nil {
@@ -52,6 +58,16 @@ func resolve(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor
 		}
 	}
 	return holdfast.Continuous, nil
+}
+
+// maxRunReads is how many runs are read to find out whether a cursor can be continued. Readers have a few open runs; one that
+// names hundreds, and would have the server read them all, gets a snapshot, which costs less.
+const maxRunReads = 64
+
+// standsAt reports whether a run is open and has not grown, so that it need not be read.
+func standsAt(info *driver.Info, r holdfast.RunCursor) bool {
+	open := openRun(info, r.Run)
+	return open != nil && open.Fragments == r.Fragment
 }
 
 // sameTag reports whether the entry at the cursor's offset is the one that stands there now. What retention has dropped,
@@ -65,13 +81,11 @@ func sameTag(ctx context.Context, log Log, info *driver.Info, c *holdfast.Cursor
 }
 
 func resolveRun(ctx context.Context, log Log, info *driver.Info, r holdfast.RunCursor) (holdfast.Outcome, error) {
-	for i := range info.Open {
-		if open := &info.Open[i]; open.Run == r.Run && open.Fragments == r.Fragment {
-			if open.Tag != r.Tag {
-				return holdfast.Lost, nil
-			}
-			return holdfast.Continuous, nil
+	if standsAt(info, r) {
+		if openRun(info, r.Run).Tag != r.Tag {
+			return holdfast.Lost, nil
 		}
+		return holdfast.Continuous, nil
 	}
 	e, err := log.Run(ctx, info.Session, r.Run, 0)
 	if holdfast.CodeOf(err) == holdfast.CodeNotFound {

@@ -34,6 +34,8 @@ import (
 const (
 	maxItems = 1024
 	maxBytes = 256 << 10
+	// slack is how many fewer items are kept when some are forgotten.
+	slack = maxItems / 8
 )
 
 // Tail is the recent part of one session's log. All methods may be called at any time.
@@ -45,12 +47,10 @@ type Tail struct {
 	// warm: base and head are known. A cold tail ignores changes, and its readers read the store.
 	warm bool
 	// life counts how often the tail was started anew, so that a reader's sequence number of an earlier life is known.
-	life uint64
-	// items hold the sequence numbers from first on.
-	items []item
-	first uint64
-	bytes int
-	// base is where a reader is before items[0], head after the last.
+	life   uint64
+	recent recent
+	// base is where a reader is before the first item, head after the last. They are shared with readers and never changed
+	// in place.
 	base, head *holdfast.Cursor
 	// loading: Warm reads the store, and late holds the changes that come meanwhile.
 	loading bool
@@ -58,37 +58,6 @@ type Tail struct {
 
 	// warming is held by whoever warms the tail, and taken before mu.
 	warming sync.Mutex
-}
-
-// item is one frame.
-type item struct {
-	frame []byte
-	// after is where a reader is after this frame; shared with readers, never changed.
-	after *holdfast.Cursor
-	kind  itemKind
-	// at is the entry's offset, or the run's.
-	at holdfast.Offset
-	// frag is set for fragments.
-	frag *wire.FragFrame
-}
-
-type itemKind uint8
-
-const (
-	entryItem itemKind = iota
-	fragItem
-	endItem
-)
-
-// containedIn reports whether a reader at c has the item.
-func (i *item) containedIn(c *holdfast.Cursor) bool {
-	switch i.kind {
-	case fragItem:
-		return c.HasFragment(i.at, i.frag.N)
-	case endItem:
-		return c.HasEnd(i.at)
-	}
-	return c.HasEntry(i.at)
 }
 
 // New returns a tail of a session, cold.
@@ -149,7 +118,7 @@ func (t *Tail) begin(e holdfast.Epoch) {
 }
 
 func (t *Tail) cool() {
-	t.warm, t.items, t.bytes, t.base, t.head = false, nil, 0, nil, nil
+	t.warm, t.recent, t.base, t.head = false, recent{}, nil, nil
 	t.life++
 }
 
@@ -172,11 +141,12 @@ func (t *Tail) addEntry(epoch holdfast.Epoch, e *holdfast.Entry) bool {
 	if e.First > t.head.Offset+1 {
 		return false
 	}
-	after := holdfast.Cursor{Position: holdfast.Position{Epoch: epoch, Offset: e.Offset, Tag: e.Tag}, Runs: t.head.Runs}
+	i := item{kind: entryItem, part: noPart, at: e.Offset, tag: e.Tag}
 	if e.Kind == holdfast.KindRun && !e.Run.Status.Ended() {
-		after = after.With(holdfast.RunCursor{Run: e.Offset, Fragment: e.Run.Fragments, Tag: e.Run.Tag})
+		i.kind, i.n, i.runTag = openItem, e.Run.Fragments, e.Run.Tag
 	}
-	t.push(item{frame: entryFrame(t.session, epoch, e), after: &after, kind: entryItem, at: e.Offset})
+	t.recent.push(i, entryFrame(t.session, epoch, e))
+	t.head = after(t.head, []item{i})
 	return true
 }
 
@@ -209,17 +179,24 @@ func (t *Tail) addFragments(n *driver.NewFragments) bool {
 	if !open || n.First != at.Fragment+1 {
 		return false
 	}
-	var body holdfast.Body
-	for _, f := range n.Fragments {
-		body = body.Append(f)
-	}
-	frames, _ := wire.Frags(t.session, at, body)
+	frames, now := wire.Frags(t.session, at, n.Fragments)
 	for i := range frames {
-		f := &frames[i]
-		after := t.head.With(holdfast.RunCursor{Run: f.Run, Fragment: f.N, Tag: f.Tag})
-		t.push(item{frame: wire.AppendFrag(nil, f), after: &after, kind: fragItem, at: f.Run, frag: f})
+		t.pushFrag(&frames[i])
 	}
+	head := t.head.With(now)
+	t.head = &head
 	return true
+}
+
+func (t *Tail) pushFrag(f *wire.FragFrame) {
+	i := item{kind: fragItem, part: noPart, at: f.Run, n: f.N, m: uint32(f.M), runTag: f.Tag}
+	var room [512]byte
+	frame := wire.AppendFrag(room[:0], f)
+	if len(f.Fragment.Event) != 0 {
+		t.recent.push(i, frame)
+		return
+	}
+	t.recent.pushText(i, frame, f.Fragment.Part)
 }
 
 func (t *Tail) addEnd(e *driver.Ended) bool {
@@ -230,8 +207,9 @@ func (t *Tail) addEnd(e *driver.Ended) bool {
 	if !open || at.Fragment != e.Fragments {
 		return false
 	}
-	after := t.head.Without(e.Run)
-	t.push(item{frame: wire.AppendEnd(nil, endFrame(t.session, e)), after: &after, kind: endItem, at: e.Run})
+	t.recent.push(item{kind: endItem, part: noPart, at: e.Run}, wire.AppendEnd(nil, endFrame(t.session, e)))
+	head := t.head.Without(e.Run)
+	t.head = &head
 	return true
 }
 
@@ -241,17 +219,16 @@ func endFrame(s holdfast.SessionID, e *driver.Ended) *wire.EndFrame {
 	}
 }
 
-func (t *Tail) push(i item) {
-	t.items = append(t.items, i)
-	t.bytes += len(i.frame)
-	t.head = i.after
-}
-
-// trim forgets the oldest items over the limits. It keeps the newest whatever its size.
+// trim forgets the oldest items over the limits, some at a time, so that base is not made anew for each. It keeps the
+// newest whatever its size.
 func (t *Tail) trim() {
-	n := 0
-	for len(t.items)-n > 1 && (len(t.items)-n > maxItems || t.bytes > maxBytes) {
-		t.bytes -= len(t.items[n].frame)
+	r := &t.recent
+	if len(r.items) <= maxItems && r.bytes <= maxBytes {
+		return
+	}
+	n, bytes := 0, r.bytes
+	for len(r.items)-n > 1 && (len(r.items)-n > maxItems-slack || bytes > maxBytes-maxBytes/8) {
+		bytes -= itemBytes + int(r.items[n].size)
 		n++
 	}
 	t.forget(n)
@@ -261,16 +238,19 @@ func (t *Tail) forget(n int) {
 	if n == 0 {
 		return
 	}
-	t.base = t.items[n-1].after
-	t.first += uint64(n)
-	if n == len(t.items) {
-		t.items = nil
-		return
+	t.base = t.cursorAt(n)
+	t.recent.forget(n)
+}
+
+// cursorAt returns where a reader is after n items.
+func (t *Tail) cursorAt(n int) *holdfast.Cursor {
+	switch n {
+	case 0:
+		return t.base
+	case len(t.recent.items):
+		return t.head
 	}
-	// The slots are cleared so that frames nobody needs are freed although the array lives on; append moves the rest to
-	// a new array when this one is used up.
-	clear(t.items[:n])
-	t.items = t.items[n:]
+	return after(t.base, t.recent.items[:n])
 }
 
 // Forget drops what the tail remembers but its head. Readers who lag then read the store. It is for tails that have
@@ -278,8 +258,7 @@ func (t *Tail) forget(n int) {
 func (t *Tail) Forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bytes = 0
-	t.forget(len(t.items))
+	t.forget(len(t.recent.items))
 }
 
 // Warm makes a cold tail follow changes from info on, which load reads from the store. Changes that come while load runs
@@ -305,7 +284,7 @@ func (t *Tail) Warm(load func() (driver.Info, error)) error {
 	}
 	at := info.Cursor()
 	t.warm, t.base, t.head = true, &at, &at
-	t.first = 0
+	t.recent = recent{}
 	t.life++
 	for i := range late {
 		t.publish(&late[i])
@@ -325,15 +304,12 @@ func (t *Tail) attach(c *holdfast.Cursor) (place, bool) {
 	if !t.warm || c.Epoch != t.base.Epoch || !c.Covers(t.base) {
 		return place{}, false
 	}
-	i := sort.Search(len(t.items), func(i int) bool { return !t.items[i].containedIn(c) })
-	at := t.base
-	if i > 0 {
-		at = t.items[i-1].after
-	}
-	if !sameCursor(c, at) {
+	items := t.recent.items
+	i := sort.Search(len(items), func(i int) bool { return !items[i].containedIn(c) })
+	if !sameCursor(c, t.cursorAt(i)) {
 		return place{}, false
 	}
-	return place{t.life, t.first + uint64(i)}, true
+	return place{t.life, t.recent.first + uint64(i)}, true
 }
 
 func sameCursor(a, b *holdfast.Cursor) bool {
@@ -357,7 +333,7 @@ func (t *Tail) attachAhead(c *holdfast.Cursor) (place, bool) {
 	if !t.warm || c.Epoch != t.head.Epoch || !c.Covers(t.head) {
 		return place{}, false
 	}
-	return place{t.life, t.first + uint64(len(t.items))}, true
+	return t.endLocked(), true
 }
 
 // batch is what take found.
@@ -382,31 +358,35 @@ const mergeFrom = 4
 func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.warm || at.life != t.life || at.seq < t.first {
+	r := &t.recent
+	if !t.warm || at.life != t.life || at.seq < r.first {
 		return batch{}, false
 	}
-	items := t.items[at.seq-t.first:]
-	b := batch{next: at, head: t.head.Offset}
-	for skip != nil && len(items) > 0 && items[0].containedIn(skip) {
-		b.next.seq++
-		items = items[1:]
+	from := int(at.seq - r.first)
+	b := batch{head: t.head.Offset}
+	for skip != nil && from < len(r.items) && r.items[from].containedIn(skip) {
+		from++
 	}
-	b.passed = len(items) > 0
-	merge := len(items) >= mergeFrom
-	for size := 0; len(items) > 0; {
+	next := from
+	merge := len(r.items)-from >= mergeFrom
+	for size := 0; next < len(r.items); {
 		if size >= max {
 			b.more = true
 			break
 		}
-		n, frame := 1, items[0].frame
+		n, frame := 1, []byte(nil)
 		if merge {
-			n, frame = join(items)
+			n, frame = r.join(t.session, r.items[next:])
+		} else {
+			frame = r.frame(&r.items[next])
 		}
 		b.frames = append(b.frames, frame)
-		b.after = items[n-1].after
-		b.next.seq += uint64(n)
+		next += n
 		size += len(frame)
-		items = items[n:]
+	}
+	b.next = place{t.life, r.first + uint64(next)}
+	if b.passed = next > from; b.passed {
+		b.after = t.cursorAt(next)
 	}
 	return b, true
 }
@@ -415,38 +395,11 @@ func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 func (t *Tail) end() place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return place{t.life, t.first + uint64(len(t.items))}
+	return t.endLocked()
 }
 
-// join makes one frame of the texts of one part that stand next to each other at the beginning of items, and returns how
-// many items went into it.
-func join(items []item) (int, []byte) {
-	first := items[0].frag
-	if items[0].kind != fragItem || len(first.Fragment.Event) != 0 {
-		return 1, items[0].frame
-	}
-	n, size := 1, len(first.Fragment.Text)
-	for n < len(items) && items[n].kind == fragItem {
-		f := items[n].frag
-		if f.Run != first.Run || f.Fragment.Part != first.Fragment.Part || len(f.Fragment.Event) != 0 ||
-			size+len(f.Fragment.Text) > wire.MaxPiece {
-			break
-		}
-		size += len(f.Fragment.Text)
-		n++
-	}
-	if n == 1 {
-		return 1, items[0].frame
-	}
-	merged := *items[n-1].frag
-	merged.M = 0
-	text := make([]byte, 0, size)
-	for i := range items[:n] {
-		merged.M += items[i].frag.M
-		text = append(text, items[i].frag.Fragment.Text...)
-	}
-	merged.Fragment.Text = string(text)
-	return n, wire.AppendFrag(nil, &merged)
+func (t *Tail) endLocked() place {
+	return place{t.life, t.recent.first + uint64(len(t.recent.items))}
 }
 
 // headOffset returns the session's last offset, as far as the tail knows.

@@ -17,6 +17,10 @@ const (
 // unsent is how many bytes may wait in the kernel of one socket before it counts as full: half a chunk of the writer's.
 const unsent = 32 << 10
 
+// Tune sets the options of a connection's socket by which its peer's silent end is noticed, for connections that are not
+// upgraded but live as long.
+func Tune(nc net.Conn) { tune(nc) }
+
 // tune sets the options of the socket below nc, if it is one of TCP. What a system refuses it does without.
 func tune(nc net.Conn) {
 	tcp, ok := bare(nc).(*net.TCPConn)

@@ -44,7 +44,7 @@ export const INITIAL: State = {
     refusals: 0,
     dials: 0,
     failed: [],
-    misledAt: 0,
+    approvedAt: 0,
     redialAt: 0,
     wakeUntil: 0,
     rung: 0,
@@ -88,7 +88,10 @@ type Bye = "" | "leave" | "park";
 const silentAt = (s: Living) => s.heard + beatOf(s) * 1.2;
 const beatOf = (s: Living) => (s.memory.hiddenAt ? s.rest : s.beat);
 const parkAt = (m: Memory) => (m.hiddenAt ? m.hiddenAt + m.linger : NEVER);
-const sockets = (s: State) => [...("n" in s ? [s.n] : []), ...(s.name === "doubt" && s.second ? [s.second.n] : [])];
+export const sockets = (s: State) => [
+  ...("n" in s ? [s.n] : []),
+  ...(s.name === "doubt" && s.second ? [s.second.n] : []),
+];
 
 const stay = (state: State, ...effects: readonly Effect[]): Step => ({ state, effects });
 const drop = (n: number, bye: Bye = ""): Effect => ({ type: "drop", n, bye });
@@ -100,7 +103,7 @@ const drops = (s: State, bye: Bye = "") => sockets(s).map((n) => drop(n, bye));
 /** Dials now, or asks the gate first. */
 function start(memory: Memory, at: Moment, effects: readonly Effect[] = [], reason = "connection lost"): Step {
   return needsGate(memory, at.now)
-    ? stay(waiting(memory, at.now + GATE_TIMEOUT, reason, false, true), ...effects, { type: "gate" })
+    ? stay(waiting(memory, at.now + GATE_TIMEOUT, reason, 0, true), ...effects, { type: "gate" })
     : dial(memory, at, effects);
 }
 
@@ -111,7 +114,7 @@ function dial(m: Memory, { now }: Moment, effects: readonly Effect[] = []): Step
   return stay({ name: "dialing", n, since: now, until, gateAt, memory }, ...effects, { type: "dial", n });
 }
 
-const waiting = (memory: Memory, until: number, reason: string, told = false, asking = false): State => ({
+const waiting = (memory: Memory, until: number, reason: string, told = 0, asking = false): State => ({
   name: "waiting",
   until,
   reason,
@@ -119,6 +122,10 @@ const waiting = (memory: Memory, until: number, reason: string, told = false, as
   told,
   memory,
 });
+
+/** Waits as the server says. */
+const wait = (m: Memory, { now }: Moment, told: number, reason: string, effects: readonly Effect[] = []): Step =>
+  stay(waiting(m, now + told, reason, told), ...effects);
 
 function backOff(m: Memory, at: Moment, reason: string, effects: readonly Effect[] = []): Step {
   const memory = { ...m, outageAt: m.outageAt || at.now, attempts: m.attempts + 1 };
@@ -129,13 +136,21 @@ function backOff(m: Memory, at: Moment, reason: string, effects: readonly Effect
 const anew = ({ memory }: State, _: Event, at: Moment) =>
   start({ ...memory, attempts: 0, refusals: 0, outageAt: 0, hiddenAt: 0 }, at);
 
-const hangUp = (s: State): Step => stay({ name: "idle", memory: s.memory }, ...drops(s, "leave"));
+/** The memory once all sockets are let go of: browsers count those that were connecting as failed. */
+const parted = (s: State, { now }: Moment): Memory =>
+  s.name === "dialing" || (s.name === "doubt" && s.second && !s.second.asked) ? spend(s.memory, now) : s.memory;
 
-const sleep = (s: State, event: Event): Step =>
-  stay({ name: "asleep", memory: s.memory }, ...drops(s, event.type === "sleep" && !event.park ? "leave" : "park"));
+const hangUp = (s: State, _: Event, at: Moment): Step =>
+  stay({ name: "idle", memory: parted(s, at) }, ...drops(s, "leave"));
 
-const ended = (s: State, code: number, reason: string): Step =>
-  stay({ name: "ended", code, reason, memory: s.memory }, ...drops(s));
+const sleep = (s: State, event: Event, at: Moment): Step =>
+  stay(
+    { name: "asleep", memory: parted(s, at) },
+    ...drops(s, event.type === "sleep" && !event.park ? "leave" : "park"),
+  );
+
+const ended = (s: State, at: Moment, code: number, reason: string): Step =>
+  stay({ name: "ended", code, reason, memory: parted(s, at) }, ...drops(s));
 
 /** What a wake changes, whatever the state. */
 const woken = <S extends State>(s: S, event: Event, { now }: Moment): S => ({
@@ -173,7 +188,7 @@ function gateBeside(s: Named<"dialing">, { ok }: Of<"gate">, at: Moment): Step {
   const { memory: m } = s;
   if (s.gateAt < NEVER) return stay(s);
   if (!ok || !mayRedial(m, at.now)) return stay({ ...s, gateAt: at.now + GATE_PAUSE });
-  return dial({ ...spend(m, at.now), redialAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
+  return dial({ ...spend(m, at.now), redialAt: at.now, approvedAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
 }
 
 /** A negative age means that the clock was set back. */
@@ -190,8 +205,9 @@ function welcomed(s: Named<"attaching">, { n, beat, rest, rtt }: Of<"welcomed">,
   return stay({ name: "live", n, heard: now, sent: now, beat, rest, stable: false, memory });
 }
 
-function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment): Step {
-  return terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : backOff(spend(s.memory, at.now), at, reason, drops(s));
+function noToken(s: State, { terminal, dialed, reason }: Of<"unauthorized">, at: Moment): Step {
+  if (terminal) return ended(s, at, CLOSE_UNAUTHORIZED, reason);
+  return backOff(dialed ? spend(s.memory, at.now) : s.memory, at, reason, drops(s));
 }
 
 // Waiting
@@ -199,22 +215,23 @@ function noToken(s: State, { terminal, reason }: Of<"unauthorized">, at: Moment)
 function waited(s: Named<"waiting">, event: Event, at: Moment): Step {
   const { memory: m, reason } = s;
   // Nobody looks: what a battery pays for every dial is worth nothing then.
-  if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event);
-  return s.asking ? backOff(m, at, reason) : start(m, at, [], reason);
+  if (m.hiddenAt && at.now - m.hiddenAt >= m.linger / 2) return sleep(s, event, at);
+  return s.asking ? gateAnswered(s, { type: "gate", ok: false }, at) : start(m, at, [], reason);
 }
 
 function gateAnswered(s: Named<"waiting">, { ok, after }: Of<"gate">, at: Moment): Step {
   const { memory: m, reason, asking } = s;
   if (!asking) return stay(s);
-  const pause = ok ? penance(m, at.now) : after;
-  if (pause) return stay(waiting(m, at.now + pause + backoff(m, at), reason, !ok));
-  return ok ? dial(m, at) : backOff(m, at, reason);
+  const memory = { ...m, approvedAt: ok ? at.now : 0 };
+  if (!ok) return after ? wait(memory, at, after + backoff(m, at), reason) : backOff(memory, at, reason);
+  const until = penance(m, at.now);
+  return until ? stay(waiting(memory, until, reason)) : dial(memory, at);
 }
 
-/** A wake dials at once, unless the server has said when to come. */
+/** A wake dials at once, unless the server has said when to come, and the clock was not set back since. */
 function wakeWaiting(s: Named<"waiting">, event: Event, at: Moment): Step {
   const next = woken(s, event, at);
-  return s.told && event.type === "wake" ? stay(next) : start(next.memory, at);
+  return event.type === "wake" && s.told && s.until - at.now <= s.told ? stay(next) : start(next.memory, at);
 }
 
 function wakeAsleep(s: Named<"asleep">, event: Event, at: Moment): Step {
@@ -232,7 +249,17 @@ function probe(s: Living, event: Event, at: Moment): Step {
   // What has spoken since the page came back is no victim of its absence.
   const certain = event.type === "wake" && event.certain && now - s.heard >= YOUNG;
   const [lateAt, until] = [now + hedge(memory), now + verdict(memory)];
-  const doubt = { ...s, name: "doubt", sent: now, lateAt, until, certain, second: undefined, memory } as const;
+  const doubt = {
+    ...s,
+    name: "doubt",
+    sent: now,
+    askedAt: now,
+    lateAt,
+    until,
+    certain,
+    second: undefined,
+    memory,
+  } as const;
   const ping: Effect = { type: "ping", n: s.n };
   return certain ? dialSecond(doubt, now, ping) : stay(doubt, ping);
 }
@@ -264,11 +291,13 @@ function takeOver(s: Named<"doubt">, at: Moment): Step {
 }
 
 /**
- * The second stands by. Where all speaks against the first, and it had the time to answer, hello says everything at once,
- * which saves a round trip; so it does where a connection cannot stand by.
+ * The second stands by while the first may still answer. But where that is late, and has not said a word since it was
+ * asked, or all speaks against it anyway, hello says everything at once, which saves a round trip; so it does where a
+ * connection cannot stand by.
  */
 function secondOpened(s: Named<"doubt">, { n, single }: Of<"opened">, at: Moment): Step {
-  const standby = !single && !(s.certain && at.now >= s.lateAt);
+  const mute = s.certain || s.heard <= s.askedAt;
+  const standby = !single && !(mute && at.now >= s.lateAt);
   const hello: Effect = { type: "hello", n, standby };
   const second = { n, since: s.second?.since ?? at.now, asked: true };
   return standby ? stay({ ...s, second }, hello) : attach(second, s.memory, at, drop(s.n), hello);
@@ -296,7 +325,7 @@ const heardInDoubt = (s: Named<"doubt">, { n }: Of<"heard">, { now }: Moment): S
   stay(n === s.n ? { ...s, heard: now, until: now + verdict(s.memory) } : s);
 
 function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
-  if (at.now >= parkAt(s.memory)) return sleep(s, event);
+  if (at.now >= parkAt(s.memory)) return sleep(s, event, at);
   if (at.now >= silentAt(s)) return probe(s, event, at);
   return at.now < s.sent + beatOf(s) ? stay(s) : stay({ ...s, sent: at.now }, { type: "ping", n: s.n });
 }
@@ -306,13 +335,11 @@ function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
 /** What a close means, whether it came as a goodbye or as the socket's end. */
 function closed(s: Dialing | Living, event: Of<"closed">, at: Moment): Step {
   const { n, code, reason, after, spread = 0 } = { ...event, reason: event.reason || "connection lost" };
-  const { memory: m } = s;
   if (n !== s.n) return secondClosed(s as Named<"doubt">, at);
-  if (code === CLOSE_UNAUTHORIZED && !m.refusals) return start({ ...m, refusals: 1 }, at, drops(s));
-  if (!comesBack(code)) return ended(s, code, reason);
-  if (after !== undefined) {
-    return stay(waiting(m, at.now + after + at.random * spread, reason, true), ...drops(s));
-  }
+  const refusals = s.memory.refusals + 1;
+  if (code === CLOSE_UNAUTHORIZED && refusals === 1) return start({ ...parted(s, at), refusals }, at, drops(s));
+  if (!comesBack(code)) return ended(s, at, code, reason);
+  if (after !== undefined) return wait(parted(s, at), at, after + at.random * spread, reason, drops(s));
   if (s.name === "dialing" || s.name === "attaching") return dialFailed(s, at, reason);
   return s.name === "doubt" ? succeed(s, at, reason) : lost(s, at, reason);
 }
@@ -334,7 +361,7 @@ function secondClosed(s: Named<"doubt">, at: Moment): Step {
 }
 
 const secondUnauthorized = (s: Named<"doubt">, { terminal, reason }: Of<"unauthorized">, at: Moment): Step =>
-  terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : secondClosed(s, at);
+  terminal ? ended(s, at, CLOSE_UNAUTHORIZED, reason) : secondClosed(s, at);
 
 // The table
 

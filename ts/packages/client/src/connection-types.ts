@@ -10,8 +10,8 @@ export interface Memory {
   readonly dials: number;
   /** When dials failed of late: Chrome itself delays the dials of a page that has failed some 16 in two minutes. */
   readonly failed: readonly number[];
-  /** When a dial beyond that budget last failed, though the gate had said that the server is there. */
-  readonly misledAt: number;
+  /** When the gate last said yes; 0 once it has said no, or a connection has proved it right. */
+  readonly approvedAt: number;
   /** When a slow dial was last given up because the gate answered. */
   readonly redialAt: number;
   /** Until when a dial that fails at once is only a radio that has not woken yet, and how often it has. */
@@ -49,23 +49,25 @@ export type State = { readonly memory: Memory } & (
   | ({ readonly name: "attaching"; readonly until: number } & Dial)
   | ({ readonly name: "live" } & Linked)
   /**
-   * A ping was sent; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks against it.
+   * A ping was sent at `askedAt`; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks
+   * against the connection.
    * `second` is the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so.
    */
   | ({
       readonly name: "doubt";
+      readonly askedAt: number;
       readonly lateAt: number;
       readonly until: number;
       readonly certain: boolean;
       readonly second: (Dial & { readonly asked: boolean }) | undefined;
     } & Linked)
-  /** `asking`: the gate was asked. `told`: the server said when to come. */
+  /** `asking`: the gate was asked. `told`: how long the server wants no dial, in ms; 0 if it did not say. */
   | {
       readonly name: "waiting";
       readonly until: number;
       readonly reason: string;
       readonly asking: boolean;
-      readonly told: boolean;
+      readonly told: number;
     }
   /** Nobody looks: it let go on purpose, and comes back when somebody does. */
   | { readonly name: "asleep" }
@@ -91,9 +93,18 @@ export type Event =
   /** It has been live for a while, and all that was asked for is there. */
   | { readonly type: "stable" }
   /** Whether the server takes connections; if not, perhaps when to ask again, in ms. */
-  | { readonly type: "gate"; readonly ok: boolean; readonly after?: number }
-  /** What follows is about the n-th dial. There is no token for it; `terminal` if asking again would not help. */
-  | { readonly type: "unauthorized"; readonly n: number; readonly terminal: boolean; readonly reason: string }
+  | { readonly type: "gate"; readonly ok: boolean; readonly after?: number | undefined }
+  /**
+   * What follows is about the n-th dial. There is no token for it; `terminal` if asking again would not help; `dialed` if
+   * a socket had been opened meanwhile.
+   */
+  | {
+      readonly type: "unauthorized";
+      readonly n: number;
+      readonly terminal: boolean;
+      readonly dialed: boolean;
+      readonly reason: string;
+    }
   /** The socket is open, and there is a token. `single`: a hello on it always attaches, it cannot stand by. */
   | { readonly type: "opened"; readonly n: number; readonly single: boolean }
   | { readonly type: "ready"; readonly n: number }
@@ -121,7 +132,10 @@ export type Event =
   | { readonly type: "timer" };
 
 export type Effect =
-  /** Get a token, and at the same time open a socket on the n-th path. Answered by opened, closed or unauthorized. */
+  /**
+   * Get a token, and open a socket on the n-th path: at the same time, or after it if there was no token the last time.
+   * Answered by opened, closed or unauthorized.
+   */
   | { readonly type: "dial"; readonly n: number }
   /** Say hello. Answered by welcomed, or ready if it is to stand by, or closed. */
   | { readonly type: "hello"; readonly n: number; readonly standby: boolean }

@@ -1,6 +1,14 @@
-import { CLOSE_EXPIRED, CLOSE_SUPERSEDED, CLOSE_UNAUTHORIZED, deadline, INITIAL, step } from "./connection-state.ts";
+import {
+  CLOSE_EXPIRED,
+  CLOSE_SUPERSEDED,
+  CLOSE_UNAUTHORIZED,
+  deadline,
+  INITIAL,
+  sockets,
+  step,
+} from "./connection-state.ts";
 import type { Effect, Event, State } from "./connection-types.ts";
-import type { Cancel, Env, Pipe } from "./env/env.ts";
+import type { Cancel, Env, FetchAnswer, Pipe } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "./link.ts";
 import { watchPage } from "./page.ts";
@@ -22,14 +30,13 @@ export class Connection implements Link {
   readonly #events: Event[] = [];
   #running = false;
   #cancelTimer: Cancel | undefined;
-  /** When the timer is due, and the state that it was set in. */
-  #timerAt: number | undefined;
-  #timerOf: State["name"] | undefined;
 
   /** The sockets by the number of their dial. An event of any other is not listened to. */
   readonly #pipes = new Map<number, Pipe>();
   /** The latest that is open, though there may be no token for it yet. */
   #opened = 0;
+  /** The last time there was no token. */
+  #tokenless = false;
   /** The one that was told what to subscribe to. */
   #attached: number | undefined;
   #helloAt = 0;
@@ -110,7 +117,9 @@ export class Connection implements Link {
     this.#state = state;
     const { type, ...figures } = event;
     if (!FREQUENT.test(type) || state.name !== before.name) {
-      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures });
+      // The application's own words may hold anything.
+      const reason = type === "unauthorized" && { reason: "" };
+      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures, ...reason });
     }
     for (const effect of effects) this.#perform(effect);
     const hidden = state.memory.hiddenAt > 0;
@@ -133,7 +142,7 @@ export class Connection implements Link {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case "dial":
-        return this.#dial(effect.n);
+        return void this.#dial(effect.n);
       case "hello":
         return this.#hello(effect.n, effect.standby);
       case "take":
@@ -150,33 +159,41 @@ export class Connection implements Link {
 
   async #askGate(): Promise<void> {
     const turn = ++this.#gate;
-    let ok = false;
-    let after: number | undefined;
-    try {
-      const request = { method: "GET", timeout: GATE_TIMEOUT } as const;
-      const answer = await this.#env.fetch(httpUrl(this.#parts.url, "ready"), request);
-      ok = answer.status >= 200 && answer.status < 300;
-      after = answer.after;
-    } catch {
-      // No answer is an answer.
-    }
+    const { status, after } = await this.#env
+      .fetch(httpUrl(this.#parts.url, "ready"), { method: "GET", timeout: GATE_TIMEOUT })
+      .catch((): Partial<FetchAnswer> => ({}));
     const { state } = this;
     // An open socket is not slow, its token is.
-    if (state.name === "dialing" && state.n === this.#opened) return;
-    if (turn === this.#gate) this.#dispatch({ type: "gate", ok, ...(after !== undefined && { after }) });
+    if (turn !== this.#gate || (state.name === "dialing" && state.n === this.#opened)) return;
+    this.#dispatch({ type: "gate", ok: status !== undefined && status >= 200 && status < 300, after });
   }
 
-  /** Opens a socket, and sees to a token meanwhile. */
-  #dial(n: number): void {
-    const { open, url } = this.#parts;
+  /** Opens a socket, and sees to a token meanwhile; but first to the token, where it could not be had the last time. */
+  async #dial(n: number): Promise<void> {
+    const authorizing = this.#authorize();
+    const open = this.#tokenless ? undefined : this.#open(n);
+    try {
+      await authorizing;
+      this.#tokenless = false;
+      (open ?? this.#open(n))();
+    } catch (error) {
+      this.#tokenless = true;
+      const terminal = error instanceof HoldfastError && error.code === "unauthorized";
+      this.#dispatch({ type: "unauthorized", n, terminal, dialed: open !== undefined, reason: messageOf(error) });
+    }
+  }
+
+  /** Opens the socket of a dial that is still wanted. Returns what is to be called once there is a token, too. */
+  #open(n: number): () => void {
+    if (!sockets(this.#state).includes(n)) return () => {};
+    let waits = 2;
     // A pipe that calls back before open() has returned is still nobody's; its calls wait in the queue.
     let mine: Pipe | undefined;
     const current = () => mine !== undefined && mine === this.#pipes.get(n);
-    let waits = 2;
     const proceed = () => --waits || this.#dispatch({ type: "opened", n, single: mine?.single === true });
     const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
     try {
-      mine = open(below(url, n), {
+      mine = this.#parts.open(below(this.#parts.url, n), {
         opened: () => {
           if (!current()) return;
           this.#opened = n;
@@ -190,10 +207,7 @@ export class Connection implements Link {
       const broken = error instanceof HoldfastError && error.code === "unsupported";
       closed(broken ? 1000 : 1006, messageOf(error));
     }
-    void this.#authorize().then(proceed, (error: unknown) => {
-      const terminal = error instanceof HoldfastError && error.code === "unauthorized";
-      this.#dispatch({ type: "unauthorized", n, terminal, reason: messageOf(error) });
-    });
+    return proceed;
   }
 
   #closed(event: Extract<Event, { type: "closed" }>): void {
@@ -307,23 +321,10 @@ export class Connection implements Link {
   }
 
   #setTimer(): void {
-    const { name } = this.#state;
-    const at = deadline(this.#state);
-    // The deadline of a live connection moves with every frame: the earlier timer is left to find that out.
-    const moved = name === this.#timerOf && at !== undefined && this.#timerAt !== undefined && at >= this.#timerAt;
-    if (moved) return;
     this.#cancelTimer?.();
-    this.#timerOf = name;
-    this.#timerAt = at;
-    if (at === undefined) return;
-    this.#cancelTimer = this.#env.timer(() => this.#timeUp(), Math.max(0, at - this.#env.now()));
-  }
-
-  #timeUp(): void {
-    this.#timerAt = undefined;
     const at = deadline(this.#state);
-    if (at !== undefined && this.#env.now() >= at) this.#dispatch({ type: "timer" });
-    else this.#setTimer();
+    const run = () => this.#dispatch({ type: "timer" });
+    this.#cancelTimer = at === undefined ? undefined : this.#env.timer(run, Math.max(0, at - this.#env.now()));
   }
 }
 

@@ -8,8 +8,6 @@ const WINDOW = 120_000;
 const EAGER = 4;
 /** A gate that says no may be wrong, where a proxy stands before it: so often it is not believed. */
 const BLIND = 30_000;
-/** A gate that said yes and was wrong is not believed again beyond the budget for so long. */
-const MISLED = 15_000;
 /** A slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes through. */
 const REDIAL = 3_000;
 const WAKE_WINDOW = 10_000;
@@ -23,14 +21,16 @@ const recent = (m: Memory, now: number) => m.failed.filter((t) => Math.abs(now -
 export const spent = (m: Memory, now: number) => recent(m, now).length >= BUDGET;
 
 /** A dial has failed, or was given up before it was open: browsers count both. */
-export const spend = (m: Memory, now: number): Memory => ({
-  ...m,
-  misledAt: spent(m, now) ? now : m.misledAt,
-  failed: [...recent(m, now), now],
-});
+export const spend = (m: Memory, now: number): Memory => ({ ...m, failed: [...recent(m, now), now] });
 
 /** The connection has proved itself: the outage is over, and some failures are forgiven. */
-export const settle = (m: Memory): Memory => ({ ...m, attempts: 0, outageAt: 0, failed: m.failed.slice(2) });
+export const settle = (m: Memory): Memory => ({
+  ...m,
+  attempts: 0,
+  outageAt: 0,
+  approvedAt: 0,
+  failed: m.failed.slice(2),
+});
 
 /** Somebody looks, or something happened: begins anew with small pauses, but not with a new budget. */
 export const awake = (m: Memory, now: number, hidden: boolean): Memory => ({
@@ -45,9 +45,14 @@ export const awake = (m: Memory, now: number, hidden: boolean): Memory => ({
 export const needsGate = (m: Memory, now: number) =>
   spent(m, now) || (m.attempts >= EAGER && Math.abs(now - (m.failed.at(-1) ?? 0)) < BLIND);
 
-/** How long a dial that the gate approves has to wait all the same, in ms. */
-export const penance = (m: Memory, now: number) =>
-  spent(m, now) ? Math.min(MISLED, Math.max(0, m.misledAt + MISLED - now)) : 0;
+/**
+ * Until when a dial that the gate approves has to wait all the same. A gate that had said yes before, and never no since,
+ * is wrong about dials: then the budget counts.
+ */
+export function penance(m: Memory, now: number): number {
+  const oldest = recent(m, now).at(-BUDGET);
+  return oldest !== undefined && Math.abs(now - m.approvedAt) < WINDOW ? oldest + WINDOW : 0;
+}
 
 export const mayRedial = (m: Memory, now: number) =>
   !spent(m, now) && Math.abs(now - m.redialAt) >= REDIAL * 2 ** m.attempts;

@@ -38,6 +38,8 @@ export type ClientFrame =
       readonly mode?: "standby" | "aside";
       /** Nobody looks. */
       readonly hidden?: true;
+      /** With a poll: how long to wait for something to say, in ms. */
+      readonly wait?: number;
       readonly subs: readonly SubItem[];
     }
   /** Attaches a connection that stood by. */
@@ -224,26 +226,26 @@ export type ServerFrame =
   | { readonly t: "report" }
   | { readonly t: "ping" | "pong"; readonly n: number };
 
-/** The members without which a frame is of no use, with their types: s string, n number, a array. */
+/** The members without which a frame is of no use, by type: # a number, @ an array, else a string. */
 const REQUIRED: { readonly [T in ServerFrame["t"]]: string } = {
-  welcome: "conn:s user:s now:n beat:n max:n",
-  ready: "beat:n",
-  sub: "s:s outcome:s",
-  live: "s:s o:n",
-  entry: "s:s o:n g:n k:s at:n",
-  run: "s:s o:n g:n at:n status:s n:n h:n body:a",
-  frag: "s:s o:n n:n h:n",
-  end: "s:s o:n n:n h:n status:s",
-  page: "id:s s:s e:s items:a",
-  ack: "s:s id:s o:n at:n",
-  err: "code:s msg:s",
-  signal: "s:s",
-  bye: "code:n",
-  expiring: "in:n",
+  welcome: "conn user #now #beat #max",
+  ready: "#beat",
+  sub: "s outcome",
+  live: "s #o",
+  entry: "s #o #g k #at",
+  run: "s #o #g #at status #n #h @body",
+  frag: "s #o #n #h",
+  end: "s #o #n #h status",
+  page: "id s e @items",
+  ack: "s id #o #at",
+  err: "code msg",
+  signal: "s",
+  bye: "#code",
+  expiring: "#in",
   token: "",
   report: "",
-  ping: "n:n",
-  pong: "n:n",
+  ping: "#n",
+  pong: "#n",
 };
 
 /**
@@ -270,9 +272,8 @@ function isServerFrame(value: unknown): value is ServerFrame {
   const type = frame["t"];
   if (typeof type !== "string" || !Object.hasOwn(REQUIRED, type)) return false;
   return REQUIRED[type as ServerFrame["t"]].split(" ").every((rule) => {
-    const [name = "", kind] = rule.split(":");
-    const member = frame[name];
-    if (kind === "a") return Array.isArray(member);
-    return !kind || typeof member === (kind === "n" ? "number" : "string");
+    const member = frame[rule.replace(/\W/, "")];
+    if (rule.startsWith("@")) return Array.isArray(member);
+    return rule === "" || typeof member === (rule.startsWith("#") ? "number" : "string");
   });
 }

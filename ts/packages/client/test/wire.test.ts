@@ -49,8 +49,15 @@ function typed(frame: Golden["frame"]): ClientFrame {
         client: f.client,
         gen: f.gen,
         ...(f.agent && { agent: f.agent }),
+        ...(f.mode && { mode: f.mode }),
+        ...(f.hidden && { hidden: f.hidden }),
+        ...(f.wait && { wait: f.wait }),
         subs: f.subs.map(sub),
       };
+    case "take":
+      return { t: "take", gen: f.gen, ...(f.hidden && { hidden: f.hidden }), subs: f.subs.map(sub) };
+    case "view":
+      return { t: "view", hidden: f.hidden };
     case "sub":
       return { t: "sub", ...sub(f) };
     case "unsub":
@@ -69,7 +76,7 @@ function typed(frame: Golden["frame"]): ClientFrame {
     case "pong":
       return { t: f.t, n: f.n };
     case "bye":
-      return { t: "bye" };
+      return { t: "bye", ...(f.park && { park: f.park }) };
   }
 }
 

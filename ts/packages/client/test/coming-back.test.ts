@@ -1,0 +1,185 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { Client, type ClientOptions } from "../src/client.ts";
+import { FakeEnv } from "./fake-env.ts";
+import { FakeServer } from "./fake-server.ts";
+
+let env: FakeEnv;
+let server: FakeServer;
+
+beforeEach(() => {
+  env = new FakeEnv();
+  env.seed(7);
+  server = new FakeServer(env);
+});
+
+function make(options: Partial<ClientOptions> = {}): Client {
+  return new Client({ url: "wss://host/v1/ws", token: "tok", env, ...options });
+}
+
+async function connected(options: Partial<ClientOptions> = {}): Promise<Client> {
+  const client = make(options);
+  client.connect();
+  await env.settle();
+  expect(client.status.state).toBe("live");
+  return client;
+}
+
+const texts = (list: readonly { readonly data: unknown }[]) => list.map((e) => e.data);
+
+describe("a page that comes and goes", () => {
+  const seen = () => (env.looking = true);
+  const hide = () => (env.looking = false);
+
+  it("says so, and asks whether the link lives when it is back", async () => {
+    const client = await connected();
+    hide();
+    env.signal("hidden");
+    await env.advance(10_000);
+    seen();
+    env.signal("visible");
+    await env.advance(100);
+    expect(server.of("view")).toEqual([
+      { t: "view", hidden: true },
+      { t: "view", hidden: false },
+    ]);
+    expect(server.of("ping").length).toBeGreaterThan(0);
+    expect([client.status.state, env.pipes.length]).toEqual(["live", 1]);
+  });
+
+  it("lets a second connection stand by, which takes over and goes on where the first was", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    const log = server.log("chat");
+    log.append("message", 1);
+    await env.advance(10_000);
+    env.pipe.onSend = () => {};
+    hide();
+    env.signal("hidden");
+    log.append("message", 2);
+    await env.advance(3_000);
+    const [first] = env.pipes;
+    seen();
+    env.signal("visible");
+    await env.advance(10);
+    // It still says something, but does not answer.
+    log.append("message", 3);
+    await env.advance(10);
+    if (first) first.events.message = () => {};
+    log.append("message", 4);
+    await env.advance(50);
+    expect(server.of("hello").at(-1)).toMatchObject({ mode: "standby", subs: [] });
+    expect(server.of("take")).toMatchObject([{ subs: [{ s: "chat", cur: { o: 3 } }] }]);
+    expect([client.status.state, texts(chat.entries), first?.dropped]).toEqual(["live", [1, 2, 3, 4], true]);
+    expect(server.gens).toEqual([...server.gens].sort((a, b) => a - b));
+  });
+
+  it("says everything at once on the second, where the first has not said a word", async () => {
+    const client = await connected();
+    await env.advance(10_000);
+    env.pipe.onSend = () => {};
+    env.signal("visible");
+    await env.advance(70);
+    expect(server.of("hello").map(({ mode }) => mode)).toEqual([undefined, undefined]);
+    expect([client.status.state, env.pipes.map((p) => p.living)]).toEqual(["live", [false, true]]);
+  });
+
+  it("tells in hello that nobody looks, and keeps the longer silence", async () => {
+    hide();
+    const client = make();
+    client.connect();
+    await env.settle();
+    expect(server.of("hello")).toMatchObject([{ hidden: true }]);
+    await env.advance(24_000);
+    expect(server.of("ping")).toHaveLength(0);
+    await env.advance(2_000);
+    expect(server.of("ping")).toHaveLength(1);
+  });
+
+  it.each([
+    [true, 60_000],
+    [false, 300_000],
+  ])("lets go after a while (mobile: %s), and comes back when it is shown", async (mobile, linger) => {
+    env.mobile = mobile;
+    const client = await connected();
+    hide();
+    env.signal("hidden");
+    await env.advance(linger - 1_000);
+    expect(client.status.state).toBe("live");
+    await env.advance(2_000);
+    expect([client.status.state, env.pipe.dropped]).toEqual(["asleep", true]);
+    expect(server.of("bye")).toEqual([{ t: "bye", park: true }]);
+    seen();
+    env.signal("visible");
+    await env.settle();
+    expect(client.status.state).toBe("live");
+  });
+
+  it("closes within the event that puts it into the back/forward cache", async () => {
+    const client = await connected();
+    env.signal("stored");
+    expect([env.pipe.dropped, server.of("bye")]).toEqual([true, [{ t: "bye", park: true }]]);
+    env.sleep(30_000);
+    env.signal("restored");
+    await env.settle();
+    expect(client.status.state).toBe("live");
+    env.signal("leaving");
+    expect(server.of("bye").at(-1)).toEqual({ t: "bye" });
+  });
+
+  it("dials at once after it was stopped, and keeps what still lives", async () => {
+    const client = await connected();
+    env.sleep(20_000);
+    env.signal("resumed");
+    expect(env.pipes).toHaveLength(2);
+    await env.advance(100);
+    expect([client.status.state, env.pipes.map((p) => p.living)]).toEqual(["live", [true, false]]);
+    expect(server.of("take")).toHaveLength(0);
+  });
+
+  it("takes a network that came back, another network, and a phone's pocket for as grave", async () => {
+    await connected();
+    const dialed = async (signal: () => void) => {
+      const before = env.pipes.length;
+      await env.advance(6_000);
+      signal();
+      const now = env.pipes.length - before;
+      await env.advance(100);
+      return now;
+    };
+    expect(await dialed(() => env.signal("online"))).toBe(0);
+    env.signal("offline");
+    expect(await dialed(() => env.signal("online"))).toBe(1);
+    expect(await dialed(() => env.signal("network"))).toBe(1);
+    env.mobile = true;
+    env.signal("hidden");
+    expect(await dialed(() => env.signal("visible"))).toBe(1);
+    expect(await dialed(() => env.signal("focus"))).toBe(0);
+  });
+});
+
+describe("an outage", () => {
+  it("is waited out at the gate, with few dials", async () => {
+    const client = await connected();
+    await env.advance(10_000);
+    const before = env.pipes.length;
+    server.down();
+    await env.advance(40_000);
+    expect(env.pipes.length - before).toBeLessThanOrEqual(8);
+    expect(env.fetches.length).toBeGreaterThan(10);
+    expect(env.fetches[0]).toMatchObject({ url: "https://host/v1/ws/ready", request: { method: "GET" } });
+    server.back();
+    await env.advance(3_000);
+    expect(client.status.state).toBe("live");
+  });
+
+  it("does not call a closed connection good before all is there", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    await env.settle();
+    server.say({ t: "sub", s: "chat", outcome: "snapshot", e: "e", from: 5, head: 7, more: true });
+    await env.advance(9_000);
+    expect(chat.status).toBe("catching-up");
+    env.pipe.end();
+    expect(client.status.state).toBe("offline");
+  });
+});
