@@ -69,14 +69,17 @@ export const log: readonly Case[] = [
   {
     id: 43,
     title: "what was missed is no longer in the log: a snapshot, and the page is told",
+    scaled: "the log is deleted and begun anew, since retention runs too rarely to be waited for",
     target: 450,
     dials: 1,
     shows: "all after a gap",
-    setup: { flags: ["--keep-entries", "100"] },
     async run(s) {
       await s.hide();
       s.proxy.zombify();
-      await s.writer.write(2_000);
+      await s.writer.stop();
+      await s.holdfast.api("DELETE", "/v1/sessions/rig");
+      await s.writer.write(300);
+      s.writer.start();
       await s.wait(10_000);
       const event = await s.show();
       const figure = await s.back(event);
