@@ -100,11 +100,26 @@ describe("a producer with the real server", () => {
 
     const run = await producer.openRun(`stop-${name}`, { id: "a" });
     const piping = pipe(await ask(path, "long", run.signal), run);
+    piping.catch(() => {});
     await expect.poll(() => run.info.fragments).toBeGreaterThan(3);
     expect(await producer.stop(`stop-${name}`, run.info.run)).toBe(true);
     await expect(piping).rejects.toMatchObject({ code: "run_ended" });
     expect(await producer.stop(`stop-${name}`, run.info.run)).toBe(false);
     expect((await readRun(`stop-${name}`)).status).toBe("stopped");
+  });
+
+  it("mends characters that are cut in two, and replaces halves", async () => {
+    const run = await producer.openRun("halves", { id: "a" });
+    await run.text("\ud83d");
+    await run.flush();
+    await run.text("r", "reasoning");
+    await run.text("\ude00 \ud83d");
+    await run.event({ a: ["\ud83d", { b: "\\ud83d" }] }, "x");
+    await run.text("!\ude00");
+    await run.end("complete");
+    const { text, body } = await readRun("halves");
+    expect(text).toBe("\u{1f600} \ufffd!\ufffd");
+    expect(body.find((s) => s.part === "x")?.event).toEqual({ a: ["\ufffd", { b: "\\ud83d" }] });
   });
 
   it("is fenced when another one takes over, and finds that out while it is silent", async () => {
