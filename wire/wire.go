@@ -6,7 +6,9 @@
 // Every frame is one JSON object (RFC 8259) in one text message, at most [Limits] large. Its member t names its type.
 // A receiver skips frames of types and members that it does not know, so both sides may learn new ones. Over WebSocket
 // the path is /v1/ws/<n>, with any n: a client varies it from dial to dial, because browsers delay repeated dials of one
-// URL after failures. The subprotocol, if one is offered, is "holdfast.v1".
+// URL after failures. The subprotocol, if one is offered, is "holdfast.v1". The first message may come with the dial itself,
+// which saves a round trip: as a further subprotocol "hello." and the message in base64url without padding (RFC 4648 §5).
+// It is never the one chosen.
 //
 // # Flow
 //
