@@ -258,6 +258,45 @@ describe("a tab that nobody hears", () => {
   });
 });
 
+describe("a leader that speaks and does not hear", () => {
+  it("is not waited for by a tab that is seen", async () => {
+    const { world, all } = await windows(1);
+    const [numb] = all as [Tab];
+    numb.numb = true;
+    const shown = await world.open();
+    await world.advance(700);
+    expect([shown.state, shown.data, shown.sockets.size]).toEqual(["live", ["old"], 1]);
+    world.server.log().append("message", "new");
+    await world.advance(4_000);
+    for (const tab of [numb, shown]) expect([tab.state, tab.data]).toEqual(["live", ["old", "new"]]);
+  });
+});
+
+describe("a machine that slept", () => {
+  it("does not set its windows against each other", async () => {
+    const { world, all } = await windows(3);
+    world.clock += 600_000;
+    await world.advance(3_000);
+    expect(all.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
+    expect(world.steals).toEqual([]);
+    expect(world.server.attached.length).toBe(1);
+  });
+});
+
+describe("a tab that is opened while the lead is vacant and its lock is kept", () => {
+  it("waits a moment, and not for the next look at things", async () => {
+    const world = new World();
+    const frozen = await world.open();
+    await world.advance(500);
+    frozen.hide();
+    frozen.freeze();
+    await world.advance(60_000);
+    const shown = await world.open();
+    await world.advance(300);
+    expect([shown.state, world.atLock("lead")[0]]).toEqual(["live", shown]);
+  });
+});
+
 describe("what a tab needs that the leader does not hold", () => {
   it("is read by pages, and comes without a hole", async () => {
     const world = new World();
