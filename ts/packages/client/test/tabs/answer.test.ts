@@ -107,6 +107,25 @@ describe("a leader's answer", () => {
     expect(few).toMatchObject({ from: 28, more: true });
   });
 
+  it("has the open runs and the states that stand before the rest", () => {
+    const { held, world, ask } = holder();
+    ask(1_000);
+    world.happen({ what: "open" });
+    world.happen({ what: "state", key: "a" });
+    world.happen({ what: "open" });
+    world.happen({ what: "end", which: 1 });
+    for (let i = 0; i < 20; i++) world.happen({ what: "message" });
+    const given = frames(answer(held, { s: "chat", last: 2 }, false));
+    expect(given.map((frame) => ("o" in frame ? `${frame.t} ${frame.o}` : frame.t))).toEqual([
+      "sub",
+      "run 1",
+      "entry 2",
+      "entry 22",
+      "entry 23",
+      "live 23",
+    ]);
+  });
+
   it("is the server's own where that denies", () => {
     const state: SessionState = { ...UNREAD, phase: "denied", refusal: { code: "forbidden", message: "not yours" } };
     expect(answer({ state, tags: new Map() }, { s: "chat" }, false)).toEqual([

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
 
 /** So many visible tabs (windows side by side), all live. */
@@ -159,7 +160,7 @@ describe("the leader", () => {
     expect(one.sockets.size).toBe(0);
     expect(two.sockets.size + three.sockets.size).toBe(1);
     expect(gaps.map((gap) => gap() <= 60)).toEqual([true, true]);
-    for (const tab of [two, three])
+    for (const tab of all)
       expect(tab.states.filter((state) => state === "offline" || state === "connecting")).toHaveLength(1);
     await world.advance(100);
     const shown = [one, two, three].map((tab) => tab.data.length);
@@ -412,6 +413,7 @@ describe("who is signed in", () => {
     one.close();
     await world.advance(500);
     expect(world.living.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
+    expect(world.tokens).toBe(1);
   });
 
   it("is taken at its word no further than the server says", async () => {
@@ -421,6 +423,36 @@ describe("who is signed in", () => {
     await world.advance(4_000);
     expect([liar.client.stats.user, anna.client.stats.user]).toEqual(["bert", "anna"]);
     expect([liar.state, anna.state]).toEqual(["live", "live"]);
+  });
+});
+
+describe("a promise of another user's leader", () => {
+  it("is not believed, whatever channel it comes by", async () => {
+    const { world, all } = await windows(2);
+    const lease = JSON.parse(world.shared.get("holdfast:wss://host/v1/ws:anna:lease") ?? "") as Lease;
+    const rogue = world.siblings(all[1] as Tab).channel("holdfast:wss://host/v1/ws:anna", () => {});
+    const welcome = lease.welcome && { ...lease.welcome, user: "bert" };
+    rogue.post({ ...lease, tab: "rogue", epoch: lease.epoch + 1_000_000, welcome });
+    await world.advance(300);
+    expect(all.map((tab) => tab.client.stats.user)).toEqual(["anna", "anna"]);
+    expect(world.server.attaches).toBe(1);
+  });
+});
+
+describe("a log that lost its end", () => {
+  it("is noticed by a tab that had read further", async () => {
+    const { world, all } = await windows(2);
+    const [one, two] = all as [Tab, Tab];
+    const log = world.server.log();
+    for (let i = 0; i < 5; i++) log.append("message", i);
+    await world.advance(100);
+    two.store();
+    log.entries.length -= 2;
+    one.cut();
+    await world.advance(1_000);
+    two.restore();
+    await world.advance(2_500);
+    for (const tab of [one, two]) expect([tab.state, tab.data]).toEqual(["live", ["old", 0, 1, 2]]);
   });
 });
 
