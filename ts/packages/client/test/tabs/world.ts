@@ -158,7 +158,8 @@ export class World {
     for (const to of this.#channels) {
       if (to === from || to.name !== from.name) continue;
       this.timer(() => {
-        if (this.#channels.has(to) && !to.tab.closed && !to.tab.deaf) to.on(JSON.parse(text));
+        if (this.#channels.has(to) && !to.tab.closed && !to.tab.deaf && !(to.tab.numb && from.tab !== to.tab))
+          to.on(JSON.parse(text));
       }, BUS);
     }
   }
@@ -275,6 +276,8 @@ export class Tab {
   closed = false;
   frozen = false;
   deaf = false;
+  /** It speaks, and does not hear. */
+  numb = false;
   offline = false;
   /** In the back/forward cache. */
   stored = false;
