@@ -172,6 +172,23 @@ describe("an outage", () => {
     expect(client.status.state).toBe("live");
   });
 
+  it("in which the gate is wrong about dials is over half a minute after it, or as soon as somebody comes back", async () => {
+    for (const woken of [false, true]) {
+      const client = await connected();
+      await env.advance(10_000);
+      server.down();
+      server.up = true;
+      await env.advance(50_000);
+      expect(client.status.state).toBe("offline");
+      server.back();
+      if (woken) env.signal("visible");
+      await env.advance(woken ? 1_000 : 31_000);
+      expect([woken, client.status.state]).toEqual([woken, "live"]);
+      client.close();
+      await env.advance(200_000);
+    }
+  });
+
   it("does not call a closed connection good before all is there", async () => {
     const client = await connected();
     const chat = client.session("chat");
