@@ -64,6 +64,8 @@ export class Member {
   /** Whose frames this tab is given, and over which of its connections. */
   #feed: { readonly tab: string; readonly link: number } | undefined;
   #unanswered: Cancel | undefined;
+  /** The number of the last message that was heard of the leader. */
+  #heard: number | undefined;
   /** What this tab reads, and from how far back, for a connection to begin with. */
   readonly #reading = new Map<string, number | undefined>();
 
@@ -354,6 +356,7 @@ export class Member {
   #join({ tab, link, welcome }: Lease): void {
     const { owner } = this.#parts;
     this.#feed = { tab, link };
+    this.#heard = undefined;
     const subs = owner.attach();
     this.#read(subs);
     this.#say({ m: "join", tab: this.#me, to: tab, subs });
@@ -391,7 +394,7 @@ export class Member {
     const mine = to === this.#me || (to === undefined && this.#feed?.tab === this.#me && from === this.#own);
     if (mine) this.#down(frames);
     if (to === this.#me || !from.shared || !from.hub.serves(this.#me)) return;
-    this.#bus.post({ m: "down", tab: this.#me, frames, ...(to !== undefined && { to }) });
+    this.#bus.post({ m: "down", tab: this.#me, n: ++from.told, frames, ...(to !== undefined && { to }) });
   }
 
   #hear(message: Message): void {
@@ -405,8 +408,8 @@ export class Member {
       case "leave":
         return this.#led?.hub.leave(message.tab);
       case "down":
-        if (message.tab === this.#feed?.tab && (message.to ?? this.#me) === this.#me) this.#down(message.frames);
-        return;
+        if (message.tab !== this.#feed?.tab || this.#missed(message.n - 1, message.n)) return;
+        return (message.to ?? this.#me) === this.#me ? this.#down(message.frames) : undefined;
       case "token":
         return this.#token.hear(message.token);
       case "join":
@@ -420,8 +423,18 @@ export class Member {
     // A tab of another user, who signed in where the name is the same.
     if (lease.welcome && lease.welcome.user !== this.#user) return;
     this.#roster.set(lease);
+    if (lease.tab === this.#feed?.tab) this.#missed(lease.told, lease.told);
     this.#evaluate();
     if (lease.tab === this.#feed?.tab || !this.#feed) this.#parts.owner.changed();
+  }
+
+  /** After `before` comes `now`. If it was not `before` that was heard last, this tab begins anew, with its cursors. */
+  #missed(before: number, now: number): boolean {
+    const missed = this.#heard !== undefined && this.#heard !== before;
+    this.#heard = now;
+    if (missed) this.#cut();
+    if (missed) this.#evaluate();
+    return missed;
   }
 
   #serve(message: Extract<Message, { m: "join" | "up" | "call" }>): void {

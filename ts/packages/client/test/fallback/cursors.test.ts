@@ -8,28 +8,33 @@ import { happening, RandomLog } from "../random-log.ts";
 describe("the cursors of a pipe", () => {
   it("are those of the sessions above it, whatever came", () => {
     fc.assert(
-      fc.property(fc.array(happening, { maxLength: 50 }), fc.nat(50), fc.nat(9), (happenings, again, last) => {
-        const cursors = new Cursors();
-        let state = UNREAD;
-        const take = (frame: SessionFrame) => {
-          cursors.take(frame);
-          state = apply(state, [frame]).state;
-        };
-        const world = new RandomLog(take);
-        const ask = () => {
-          state = asked(state);
-          const cur = cursorOf(state);
-          cursors.ask({ s: "chat", last, ...(cur && { cur }) });
-          for (const frame of world.log.answer(last, cur)) take(frame as SessionFrame);
-        };
-        for (const [i, h] of happenings.entries()) {
-          // A session that is open reads on; before that, frames are nobody's.
-          if (i === again) ask();
-          world.happen(h);
-          const cur = cursorOf(state);
-          if (i >= again) expect(cursors.list()).toEqual([{ s: "chat", last, ...(cur && { cur }) }]);
-        }
-      }),
+      fc.property(
+        fc.array(happening, { maxLength: 50, size: "max" }),
+        fc.nat(50),
+        fc.nat(9),
+        (happenings, again, last) => {
+          const cursors = new Cursors();
+          let state = UNREAD;
+          const take = (frame: SessionFrame) => {
+            cursors.take(frame);
+            state = apply(state, [frame]).state;
+          };
+          const world = new RandomLog(take);
+          const ask = () => {
+            state = asked(state);
+            const cur = cursorOf(state);
+            cursors.ask({ s: "chat", last, ...(cur && { cur }) });
+            for (const frame of world.log.answer(last, cur)) take(frame as SessionFrame);
+          };
+          for (const [i, h] of happenings.entries()) {
+            // A session that is open reads on; before that, frames are nobody's.
+            if (i === again) ask();
+            world.happen(h);
+            const cur = cursorOf(state);
+            if (i >= again) expect(cursors.list()).toEqual([{ s: "chat", last, ...(cur && { cur }) }]);
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });

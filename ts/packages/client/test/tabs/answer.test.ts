@@ -36,7 +36,7 @@ const shown = ({ entries, states, epoch, have, tag, phase }: SessionState) => ({
 describe("a leader's answer", () => {
   it("brings every reader exactly to where it is itself, to the fragment", () => {
     fc.assert(
-      fc.property(fc.array(happening, { maxLength: 40 }), fc.nat(40), (happenings, away) => {
+      fc.property(fc.array(happening, { maxLength: 40, size: "max" }), fc.nat(40), (happenings, away) => {
         const { held, world, ask } = holder();
         ask(1_000);
         let reader = UNREAD;

@@ -18,6 +18,7 @@ function roster() {
     state: INITIAL,
     stats,
     link: 1,
+    told: 0,
     ...more,
   });
   return { env, lease, roster: new Roster(env) };

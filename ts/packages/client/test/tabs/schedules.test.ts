@@ -192,7 +192,7 @@ describe("whatever happens to the tabs", () => {
       fc.asyncProperty(
         fc.integer({ min: 1, max: 1e9 }),
         fc.boolean(),
-        fc.array(move, { maxLength: 40 }),
+        fc.array(move, { maxLength: 40, size: "max" }),
         async (seed, kills, moves) => {
           const schedule = new Schedule(seed, kills);
           await schedule.play(moves);
@@ -212,7 +212,7 @@ describe("whatever happens to the tabs", () => {
       fc.asyncProperty(
         fc.integer({ min: 1, max: 1e9 }),
         fc.boolean(),
-        fc.array(move, { maxLength: 25 }),
+        fc.array(move, { maxLength: 25, size: "max" }),
         async (seed, kills, moves) => {
           const schedule = new Schedule(seed, kills);
           await schedule.play(moves);

@@ -146,7 +146,6 @@ export class World {
         return { post, close: () => void this.#channels.delete(channel) };
       },
       lock: (name, steal, on) => this.#lock(name, steal, { tab, ...on }),
-      worker: () => {},
     };
   }
 
