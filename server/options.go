@@ -60,6 +60,10 @@ type Options struct {
 	// line in Logger, and its records at level debug. What looks like a credential is taken out before; all else in it is
 	// the client's word.
 	Reports func(ctx context.Context, r *Report)
+	// Webhooks are the receivers that messages of users and ends of runs are delivered to; see [Webhook]. Default: none.
+	Webhooks []Webhook
+	// WebhookPolicy says how often and how long deliveries are repeated; see [WebhookPolicy].
+	WebhookPolicy WebhookPolicy
 
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.

@@ -30,6 +30,7 @@ type nodeSettings struct {
 	server server.Options
 	keep   store.Retention
 	feed   time.Duration
+	hooks  webhookSettings
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -57,7 +58,8 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.Int64Var(&n.keep.MaxEntries, "keep-entries", 0, "how many entries a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
-	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages is kept")
+	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages and ends of runs is kept")
+	n.hooks.register(f)
 }
 
 // logger makes the program's logger.
@@ -84,6 +86,11 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
+	hooks, err := n.hooks.endpoints()
+	if err != nil {
+		return nil, err
+	}
+	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
 	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
 	return server.New(o)
 }

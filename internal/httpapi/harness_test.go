@@ -239,7 +239,7 @@ func newBench(t *testing.T, change func(*httpapi.Options)) *bench {
 		{Conn: "c-3", User: "bob", Client: "tab", Generation: 1, Since: time.Unix(7, 0)},
 	}}
 	b.opts = httpapi.Options{
-		Log: log, Auth: someGrants(), Connections: b.conns, Leases: b.watched, FeedChanged: b.watched.changed,
+		Log: log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
 		Stopping: b.stop, Logger: slog.New(slog.NewTextHandler(b.logged, nil)),
 	}
 	if change != nil {

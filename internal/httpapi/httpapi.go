@@ -1,5 +1,6 @@
 // Package httpapi is the HTTP API of an application's backend: it writes entries, states and runs into sessions, pipes
-// a model's answer into a run, reads history, follows what users send, and lists and ends connections.
+// a model's answer into a run, reads history, follows what users send, looks after webhooks, and lists
+// and ends connections.
 //
 // # Contract
 //
@@ -72,6 +73,8 @@ type Options struct {
 	Auth Auth
 	// Connections are the live connections. Nil: there are none.
 	Connections Connections
+	// Webhooks are the receivers of events. Nil: there are none.
+	Webhooks Webhooks
 	// Leases are told of open pipes. Nil: a pipe that stays silent for longer than the server's lease time loses its run,
 	// and learns of a stop only at the next text or after Limits.PipeCheck.
 	Leases Leases
@@ -144,6 +147,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Connections == nil {
 		o.Connections = noConnections{}
+	}
+	if o.Webhooks == nil {
+		o.Webhooks = noWebhooks{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -104,18 +104,22 @@ func TestWhatAnEndpointGets(t *testing.T) {
 // A new endpoint does not get what was before it; one that was away gets what it missed.
 func TestWhereAnEndpointBegins(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
+		b.say("a/0")
 		b.say("a/1")
 		b.stop()
 		b.say("a/2")
 		b.start()
-		b.same("a", "1", "2")
+		b.same("a", "0", "1", "2")
+		if n := b.rec.count(); n != 3 {
+			b.Errorf("after a stop in peace %d requests were made for 3 events", n)
+		}
 		b.opts.Endpoints[0].Name = "new"
 		b.stop()
 		before := b.rec.count()
 		b.pass(time.Second)
 		b.start()
 		b.say("a/3")
-		b.same("a", "1", "2", "3")
+		b.same("a", "0", "1", "2", "3")
 		if n := b.rec.count() - before; n != 1 {
 			b.Errorf("the new endpoint got %d events", n)
 		}
@@ -272,6 +276,36 @@ func TestAReceiverThatHangsOnSome(t *testing.T) {
 			}
 			b.pass(3 * time.Second)
 		}
+	})
+}
+
+// An attempt that a command or the server's stop breaks off is none.
+func TestStoppingInTheMiddle(t *testing.T) {
+	inBubble(t, nil, func(b *bench) {
+		b.rec.answer = func(*post) (int, map[string]string) { return hang, nil }
+		b.say("a/1")
+		for what, do := range map[string]func(){
+			"command": func() {
+				if err := b.d.Enable(b.Context(), "default"); err != nil {
+					b.Error(err)
+				}
+			},
+			"stop": b.stop,
+		} {
+			do()
+			if what == "stop" {
+				b.start()
+			}
+			left, err := b.log.Consumers(b.Context(), "webhook/", "", 10)
+			if err != nil || len(left) != 1 || !strings.HasSuffix(left[0].Name, "/place") {
+				b.Errorf("after a %s it counts as a failure: %v, %v", what, left, err)
+			}
+		}
+		b.stop()
+		b.rec.answer = ok
+		b.start()
+		b.pass(time.Second)
+		b.same("a", "1")
 	})
 }
 
