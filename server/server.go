@@ -81,7 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
 	s.feed.init()
-	s.leases.init(o.Lease, o.Now)
+	s.leases.init(o.Lease, o.StopGrace, o.Now)
 	s.runs.init()
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
@@ -189,7 +189,7 @@ func (s *Server) changed(ch driver.Change) {
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]
-		if it.End != nil || it.Entry != nil && it.Entry.From.User != "" {
+		if it.End != nil || it.Stop != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}

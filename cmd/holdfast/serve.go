@@ -48,6 +48,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.HelloTimeout, "hello-timeout", 10*time.Second, "how long a connection may take to authenticate, and one in standby to be taken")
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
+	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")

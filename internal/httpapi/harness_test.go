@@ -71,6 +71,9 @@ func (w *watched) change(c driver.Change) {
 		if it.End != nil {
 			w.letGo(it.End.Run)
 		}
+		if it.Stop != nil {
+			w.letGo(it.Stop.Run)
+		}
 	}
 	close(w.next)
 	w.next = make(chan struct{})

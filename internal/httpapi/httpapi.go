@@ -41,6 +41,7 @@ type Log interface {
 	Info(ctx context.Context, s holdfast.SessionID) (driver.Info, error)
 	Read(ctx context.Context, s holdfast.SessionID, q driver.Query) (driver.Page, error)
 	Run(ctx context.Context, s holdfast.SessionID, run holdfast.Offset, after holdfast.FragmentNo) (holdfast.Entry, error)
+	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (driver.StopInfo, error)
 	States(ctx context.Context, s holdfast.SessionID) ([]holdfast.Entry, error)
 	TagAt(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Tag, bool, error)
 	Sessions(ctx context.Context, prefix string, after holdfast.SessionID, limit int) ([]driver.Info, error)
@@ -61,7 +62,7 @@ type Auth interface {
 // Leases keeps the producers of runs alive. A pipe is a producer for as long as it is open, even while no text comes.
 type Leases interface {
 	// Hold keeps the lease of a run for the producer with the given fence until release is called, which is once. lost
-	// is closed when the run ends or another producer takes it over; it may be closed without cause.
+	// is closed when the run ends, a stop of it is requested, or another producer takes it over; it may be closed without cause.
 	Hold(s holdfast.SessionID, run holdfast.Offset, fence holdfast.Fence) (lost <-chan struct{}, release func())
 }
 

@@ -40,6 +40,8 @@ func (a *api) routes() []route {
 		{method: "GET", path: "/v1/sessions/{session}/runs/{run}", access: forReaders, handle: a.getRun},
 		{method: "POST", path: "/v1/sessions/{session}/runs/{run}/fragments", access: forBackend, handle: a.postFragments},
 		{method: "POST", path: "/v1/sessions/{session}/runs/{run}/end", access: forBackend, handle: a.postEnd},
+		{method: "POST", path: "/v1/sessions/{session}/stops", access: forBackend, handle: a.postStop},
+		{method: "GET", path: "/v1/sessions/{session}/stops/{stop}", access: forBackend, handle: a.getStop},
 		{method: "PUT", path: "/v1/sessions/{session}/pipe", access: forBackend, handle: a.putPipe, streams: true},
 		{method: "GET", path: "/v1/sessions", access: forBackend, handle: a.getSessions},
 		{method: "GET", path: "/v1/sessions/{session}", access: forReaders, handle: a.getSession},

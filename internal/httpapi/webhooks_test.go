@@ -177,7 +177,7 @@ func TestFeedByKinds(t *testing.T) {
 			}
 		}
 	}
-	b.do(request{path: "/v1/feed?kinds=message,stop"}).refused(t, 400, holdfast.CodeInvalid)
+	b.do(request{path: "/v1/feed?kinds=message,else"}).refused(t, 400, holdfast.CodeInvalid)
 }
 
 // A reader of messages is not woken for nothing by ends, and does not read them again and again.
