@@ -10,6 +10,7 @@ import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
 import { SharedToken } from "./shared-token.ts";
+import { Unsettled } from "./unsettled.ts";
 
 const TICK = 1_000;
 /** A leader that has not answered a join by then, in ms, does not hear, whatever its leases say. */
@@ -66,6 +67,7 @@ export class Member {
   #unanswered: Cancel | undefined;
   /** The number of the last message that was heard of the leader. */
   #heard: number | undefined;
+  readonly #unsettled = new Unsettled();
   /** What this tab reads, and from how far back, for a connection to begin with. */
   readonly #reading = new Map<string, number | undefined>();
 
@@ -102,15 +104,8 @@ export class Member {
   send(frame: ClientFrame): void {
     if (frame.t === "sub") this.#reading.set(frame.s, frame.last);
     if (frame.t === "unsub") this.#reading.delete(frame.s);
-    const client = this.#parts.identity.id;
-    if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
-  }
-
-  /** An answer is late: the leader looks after its connection, and what is unanswered is said to it again. */
-  suspect(): void {
-    this.call("suspect");
-    const lease = this.#feed && this.#leaseOf(this.#feed.tab);
-    if (lease?.welcome && lease.tab !== this.#me) this.#parts.owner.welcomed(lease.welcome);
+    this.#unsettled.asked(frame, this.#env.now());
+    this.#up(frame);
   }
 
   /** Somebody looks at this tab, or does not any more; or something else has happened that may matter. */
@@ -137,6 +132,7 @@ export class Member {
     const bus = this.#bus;
     this.#lease();
     for (const one of [this.#led, this.#solo]) one?.hub.tick();
+    for (const frame of this.#unsettled.due(this.#env.now())) this.#up(frame);
     if (bus.deaf && this.#env.now() - bus.testedAt > RETEST) void bus.test().then(() => this.#evaluate());
     this.#evaluate();
     this.#env.timer(() => this.#tick(), TICK);
@@ -377,6 +373,8 @@ export class Member {
 
   #cut(): void {
     this.#answered();
+    // What has to be said again after that, those above say again.
+    this.#unsettled.clear();
     if (!this.#feed) return;
     this.#feed = undefined;
     this.#parts.owner.cut();
@@ -384,6 +382,11 @@ export class Member {
   }
 
   // What tabs say to each other
+
+  #up(frame: ClientFrame): void {
+    const client = this.#parts.identity.id;
+    if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
+  }
 
   #say(message: Message): void {
     if ("to" in message && message.to === this.#me) this.#hear(message);
@@ -409,6 +412,8 @@ export class Member {
         return this.#led?.hub.leave(message.tab);
       case "down":
         if (message.tab !== this.#feed?.tab || this.#missed(message.n - 1, message.n)) return;
+        // What is told to all is no sign that this tab was heard.
+        if (message.to === this.#me) this.#answered();
         return (message.to ?? this.#me) === this.#me ? this.#down(message.frames) : undefined;
       case "token":
         return this.#token.hear(message.token);
@@ -448,9 +453,9 @@ export class Member {
   }
 
   #down(frames: readonly OwnedFrame[]): void {
-    this.#answered();
     const { owner, identity } = this.#parts;
     for (const frame of frames) {
+      this.#unsettled.answered(frame);
       // Nobody is told his own signals.
       if (frame.t !== "signal" || frame.c !== identity.id) owner.frame(frame);
     }

@@ -78,7 +78,8 @@ export class TabsLink implements Link {
   }
 
   suspect(): void {
-    (this.#plain ?? this.#member)?.suspect();
+    if (this.#plain) this.#plain.suspect();
+    else this.#member?.call("suspect");
   }
 
   send(frame: ClientFrame): void {
