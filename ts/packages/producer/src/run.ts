@@ -59,8 +59,8 @@ export class Run {
   }
 
   /**
-   * Aborts when there is no use in producing any more: the run was ended by somebody else, another producer has taken it
-   * over, or the signal that it was opened with was aborted. Give it to whatever makes the answer.
+   * Aborts when there is no use in producing any more: somebody asked for the run to be stopped, which this has heeded by
+   * ending it; the run was ended by somebody else; another producer has taken it over; or the signal that it was opened with was aborted. Give it to whatever makes the answer.
    */
   get signal(): AbortSignal {
     return this.#over.signal;
@@ -180,7 +180,10 @@ export class Run {
     }
   }
 
-  /** What the server will never take must not leave readers waiting for the lease to lapse. */
+  /**
+   * What the server will never take must not leave readers waiting for the lease to lapse, and a stop is heeded by ending
+   * the run as stopped.
+   */
   async #giveUp(error: unknown): Promise<void> {
     const unwritable = error instanceof ApiError && (error.code === "too_large" || error.code === "invalid");
     if (unwritable && !this.signal.aborted) {
@@ -188,7 +191,11 @@ export class Run {
       const body = { fence: this.#info.fence, status: "failed", data: { error: why } };
       await this.#ask<RunInfo>("/end", body).catch(() => {});
     }
+    const stopped = error instanceof ApiError && error.code === "stopped" && !this.signal.aborted;
+    const body = { fence: this.#info.fence, status: "stopped" };
+    const ended = stopped ? await this.#ask<RunInfo>("/end", body).catch(() => undefined) : undefined;
     this.#refused(error);
+    if (ended) this.#info = ended;
   }
 
   #fitting(): number {
@@ -242,7 +249,7 @@ export class Run {
       const beat = this.#ask("/fragments", { fence: this.#info.fence, fragments: [] });
       this.#pumping = beat.then(
         () => {},
-        (error: unknown) => void this.#refused(error),
+        (error: unknown) => this.#giveUp(error),
       );
       void this.#pumping.finally(() => {
         this.#pumping = undefined;
