@@ -2,10 +2,7 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +13,9 @@ import (
 )
 
 // Conn is a client's side of a connection, such as [ws.ClientConn]. One goroutine calls Read, another Write; Close and Abort
-// may be called by anyone, and make both return. A message that Read returned is valid until the next call. When the server
-// has closed in order, Read's error wraps a [*ws.CloseError].
+// may be called by anyone, and make both return; Abort waits for nothing. A message that Read returned is valid until the
+// next call. When the server has closed in order, Read's error wraps a [*ws.CloseError]. A Conn that also has the method
+// Bytes of [ws.ClientConn] is not taken for silent while a large message is arriving.
 type Conn interface {
 	Read() ([]byte, error)
 	Write(msgs ...[]byte) error
@@ -29,24 +27,25 @@ type Conn interface {
 type Options struct {
 	// URL is the server's: https://chat.example.com, without a path; http, ws and wss will do too.
 	URL string
-	// Token returns a token. It is called before the first dial, when the server says that the last one expires, and when it
-	// was refused; not for every dial. An error with [holdfast.CodeUnauthorized] or [holdfast.CodeForbidden] ends the client;
-	// after any other, it is called again.
+	// Token returns a token. It is called with the first dial, when the server says that the last one expires, and when it
+	// was refused; not for every dial. ctx ends after 10 s. An error with [holdfast.CodeUnauthorized] or
+	// [holdfast.CodeForbidden] ends the client; after any other, it is called again.
 	Token func(ctx context.Context) (string, error)
 	// ClientID is stable for this device or worker. Of two programs with one id and user, the one that dialed last lives.
 	ClientID holdfast.ClientID
 	// Agent names the program, for the server's log. Default: "holdfast-go".
 	Agent string
 
-	// DialTimeout bounds the dialing and the fetching of a token, and then the wait for the server's welcome. Default: 10 s
-	// each.
-	DialTimeout time.Duration
 	// OnPhase is told when the client's phase changes, in order, by the goroutine of Run; it must not wait. err is why a
 	// connection ended, with Waiting and Over. Default: nobody is told.
 	OnPhase func(p Phase, err error)
 
-	// Dial opens a connection to a URL. Default: a WebSocket.
+	// Dial opens a connection to a URL. ctx ends when the dial is given up, or later. An error with [holdfast.CodeInvalid]
+	// ends the client. Default: a WebSocket.
 	Dial func(ctx context.Context, url string) (Conn, error)
+	// Ready asks whether the server takes connections, at a URL of its own, and if not, when to ask again (0 if that is not
+	// known). It is asked where dialing has failed often, or takes long. ctx ends after 1 s. Default: GET over HTTP.
+	Ready func(ctx context.Context, url string) (ok bool, after time.Duration)
 }
 
 func (o *Options) setDefaults() error {
@@ -63,37 +62,92 @@ func (o *Options) setDefaults() error {
 	if o.Agent == "" {
 		o.Agent = "holdfast-go"
 	}
-	if o.DialTimeout <= 0 {
-		o.DialTimeout = 10 * time.Second
-	}
 	if o.Dial == nil {
 		dialer := ws.NewDialer(ws.DialOptions{})
-		o.Dial = func(ctx context.Context, url string) (Conn, error) { return dialer.Dial(ctx, url) }
+		o.Dial = func(ctx context.Context, url string) (Conn, error) {
+			conn, err := dialer.Dial(ctx, url)
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+	}
+	if o.Ready == nil {
+		o.Ready = httpReady()
 	}
 	return nil
+}
+
+// Phase is what a client is about.
+type Phase uint8
+
+// The phases.
+const (
+	// Idle: Run has not been called.
+	Idle Phase = iota
+	// Dialing: a connection is being opened.
+	Dialing
+	// Attaching: the connection is open, and the server has not said welcome.
+	Attaching
+	// Live: the server said welcome; entries flow, as far as is known.
+	Live
+	// Waiting: before the next dial.
+	Waiting
+	// Over: the client has ended for good.
+	Over
+)
+
+// String returns the name of the phase, for logs.
+func (p Phase) String() string {
+	return [...]string{"idle", "dialing", "attaching", "live", "waiting", "over"}[p]
+}
+
+// phaseOf is what a state is called outside. A doubt is nobody's business before it has proved right.
+var phaseOf = map[stateName]Phase{
+	inIdle: Over, inDialing: Dialing, inAttaching: Attaching, inLive: Live, inDoubt: Live, inWaiting: Waiting, inEnded: Over,
 }
 
 // Client keeps one connection alive and reads any number of sessions over it.
 type Client struct {
 	// Static after construction.
 	opts Options
-	// bell has room for one: it says that there is something to write. wake is what Wake rings.
-	bell, wake chan struct{}
+	// now is the wall clock.
+	now func() instant
+	// bell has room for one: it says that there is something to write. wake, retry and suspect are what the methods ring.
+	bell, wake, retry, suspect chan struct{}
+	// inbox is what others have Run do. It has no room: who puts something in waits until Run takes it.
+	inbox chan func()
+	// applying has something in it while a frame is applied and the application is told, so that it hears of changes in
+	// order though there may be two readers. It is a lock that one can stop waiting for; mu comes after it.
+	applying chan struct{}
 	// over is closed when Run has returned.
 	over chan struct{}
+	// ctx ends when Run is about to return; all is everybody whom it waits for then.
+	ctx context.Context
+	all sync.WaitGroup
 
 	// Owned by Run.
 	machine machine
-	gen     holdfast.Generation
-	dials   uint64
-	token   string
-	link    *link
-	cause   error
+	// links are the sockets by the number of their dial, two at most.
+	links map[uint64]*link
+	token token
+	gen   holdfast.Generation
+	cause error
+	// gates and pings count the questions, so that the answer to an earlier one is not taken for the latest's.
+	gates, pings            uint64
+	helloAt, pingAt, liveAt instant
+	// serverAhead is how far the server's clock is before ours: expiry is told by its clock.
+	serverAhead time.Duration
+	// tickAt is when the clock was last looked at; wokeAt and wokeCertain are the latest wake.
+	tickAt, wokeAt instant
+	wokeCertain    bool
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	phase    Phase
-	running  bool
+	mu      sync.Mutex
+	phase   Phase
+	running bool
+	// attached is the link that was told what to subscribe to. What comes over another counts no more.
+	attached *link
 	sessions map[holdfast.SessionID]*Session
 	outbox   outbox
 	pages    map[string]*pageCall
@@ -110,7 +164,10 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		opts: o, bell: make(chan struct{}, 1), wake: make(chan struct{}, 1), over: make(chan struct{}),
+		opts: o, now: func() instant { return instant(time.Now().UnixNano()) }, machine: machine{name: inIdle},
+		bell: make(chan struct{}, 1), wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
+		inbox: make(chan func()), applying: make(chan struct{}, 1), over: make(chan struct{}),
+		links:    map[uint64]*link{},
 		sessions: map[holdfast.SessionID]*Session{}, pages: map[string]*pageCall{},
 	}
 	c.outbox.init()
@@ -134,223 +191,23 @@ func (c *Client) Phase() Phase {
 	return c.phase
 }
 
-// Wake makes a client that waits dial at once: call it when the network may be back.
+// Wake says that the network changed, or that the machine was asleep: call it where the program knows. A connection that is
+// there has to show at once that it lives, with another one in the making beside it; where there is none, one is dialed at
+// once, unless the server has said when to come. A sleep of the machine is also noticed without it, within a second.
 func (c *Client) Wake() { ring(c.wake) }
+
+// Retry makes the next attempt now, whatever the server has said; with a connection, it makes sure that it lives.
+func (c *Client) Retry() { ring(c.retry) }
+
+// Suspect makes sure that the connection lives: call it when something is overdue that should have come over it. An
+// acknowledgement that is overdue is noticed without it.
+func (c *Client) Suspect() { ring(c.suspect) }
 
 func ring(bell chan struct{}) {
 	select {
 	case bell <- struct{}{}:
 	default:
 	}
-}
-
-// Run keeps a connection alive until ctx ends, and then says goodbye and returns nil; or until the server, or the token's
-// source, says that there is no sense in coming back: then it returns a [*CloseError] or that source's error. It may be
-// called once. Everything that waits on the client then fails with [holdfast.CodeUnavailable].
-func (c *Client) Run(ctx context.Context) error {
-	c.mu.Lock()
-	again := c.running
-	c.running = true
-	c.mu.Unlock()
-	if again {
-		return holdfast.Errorf(holdfast.CodeConflict, "the client is running, or has run, already")
-	}
-	defer c.finish()
-	o := c.on(event{kind: started})
-	for o.phase != Over {
-		e := c.do(ctx, o)
-		if ctx.Err() != nil {
-			e = event{kind: stopped}
-		}
-		o = c.on(e)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return c.cause
-}
-
-// on gives the machine an event, and tells the phase that follows.
-func (c *Client) on(e event) order {
-	e.now, e.chance = time.Now(), rand.Float64()
-	if e.kind == broken || e.kind == stopped {
-		c.hangUp(e.kind == stopped)
-	}
-	before := c.machine.phase
-	o := c.machine.on(e)
-	c.enter(o.phase)
-	if o.phase != before && c.opts.OnPhase != nil {
-		var err error
-		if o.phase == Waiting || o.phase == Over {
-			err = c.cause
-		}
-		c.opts.OnPhase(o.phase, err)
-	}
-	return o
-}
-
-// enter sets the phase. Whether a session is live depends on it, so those who wait for changes are told.
-func (c *Client) enter(p Phase) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if (p == Live) != (c.phase == Live) {
-		for _, s := range c.sessions {
-			ring(s.changed)
-		}
-	}
-	c.phase = p
-}
-
-// do carries an order out and returns what happened.
-func (c *Client) do(ctx context.Context, o order) event {
-	switch o.phase {
-	case Dialing:
-		return c.dial(ctx, o.fresh)
-	case Waiting:
-		return c.await(ctx, o.wait)
-	}
-	return c.serve(ctx, o.phase)
-}
-
-func (c *Client) await(ctx context.Context, d time.Duration) event {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return event{kind: due}
-	case <-c.wake:
-		return event{kind: woken}
-	case <-ctx.Done():
-		return event{kind: stopped}
-	}
-}
-
-// dial opens a connection and says hello with all cursors.
-func (c *Client) dial(ctx context.Context, fresh bool) event {
-	if fresh {
-		c.token = ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout)
-	defer cancel()
-	if c.token == "" {
-		token, err := c.opts.Token(ctx)
-		if err != nil {
-			return c.failed(err, refused(err))
-		}
-		c.token = token
-	}
-	// Generations grow over restarts of the program too, as long as its clock does.
-	c.gen = max(c.gen+1, holdfast.Generation(time.Now().UnixMilli()))
-	c.dials++
-	conn, err := c.opts.Dial(ctx, c.opts.URL+"/v1/ws/"+strconv.FormatUint(c.dials, 10))
-	if err != nil {
-		return c.failed(err, holdfast.CodeOf(err) == holdfast.CodeInvalid)
-	}
-	c.link = c.startLink(conn)
-	hello := c.hello()
-	if err := conn.Write(wire.AppendClient(nil, hello)); err != nil {
-		return c.unwritten(err)
-	}
-	return event{kind: opened}
-}
-
-// refused says that a token's source will not give one later either.
-func refused(err error) bool {
-	code := holdfast.CodeOf(err)
-	return code == holdfast.CodeUnauthorized || code == holdfast.CodeForbidden
-}
-
-func (c *Client) failed(err error, fatal bool) event {
-	c.cause = err
-	return event{kind: broken, fatal: fatal}
-}
-
-// unwritten is what a failed write leads to. A server that closes before it has read what is being written said why, and
-// the reader is about to find it; without waiting for that, the code that says not to come back would be lost.
-func (c *Client) unwritten(err error) event {
-	t := time.NewTimer(lastWords)
-	defer t.Stop()
-	select {
-	case <-c.link.done:
-		return c.whyEnded(c.link)
-	case <-t.C:
-		return c.failed(err, false)
-	}
-}
-
-const lastWords = time.Second
-
-// hello names all sessions with their cursors, so that one round trip resumes them.
-func (c *Client) hello() *wire.Hello {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := &wire.Hello{Version: wire.Version, Token: c.token, Client: c.opts.ClientID, Gen: c.gen, Agent: c.opts.Agent}
-	c.control, c.notBefore = nil, time.Time{}
-	c.outbox.resend()
-	for _, p := range c.pages {
-		p.sent = false
-	}
-	for _, s := range c.sessions {
-		s.stale = len(h.Subs) == wire.MaxSubs
-		if !s.stale {
-			h.Subs = append(h.Subs, s.subLocked())
-		}
-	}
-	return h
-}
-
-// hangUp ends the connection there is, if any, and waits for its goroutines.
-func (c *Client) hangUp(polite bool) {
-	if c.link == nil {
-		return
-	}
-	if polite {
-		// The goodbye is a courtesy: without it the server finds out by itself.
-		_ = c.link.conn.Write(wire.AppendClient(nil, &wire.Bye{}))
-		c.link.conn.Close(holdfast.CloseNormal, "")
-	}
-	c.link.stop()
-	c.link = nil
-}
-
-// finish fails whatever waits on the client.
-func (c *Client) finish() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.phase = Over
-	err := errOver()
-	c.outbox.fail(err)
-	for _, p := range c.pages {
-		p.finish(false, err)
-	}
-	clear(c.pages)
-	for _, s := range c.sessions {
-		s.closeLocked()
-	}
-	clear(c.sessions)
-	close(c.over)
-}
-
-func errOver() *holdfast.Error {
-	return holdfast.Errorf(holdfast.CodeUnavailable, "the client has ended")
-}
-
-// whyEnded turns how a connection ended into an event.
-func (c *Client) whyEnded(l *link) event {
-	e := event{kind: broken}
-	var closed *ws.CloseError
-	switch {
-	case l.bye != nil:
-		e.code, e.told = l.bye.Code, l.bye.After > 0 || l.bye.Spread > 0
-		e.after, e.spread = millis(l.bye.After), millis(l.bye.Spread)
-		c.cause = &CloseError{l.bye.Code, l.bye.Reason}
-	case errors.As(l.err, &closed):
-		e.code = closed.Code
-		c.cause = &CloseError{closed.Code, closed.Reason}
-	default:
-		c.cause = l.err
-	}
-	return e
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

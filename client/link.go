@@ -2,238 +2,275 @@ package client
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/transport/ws"
 	"github.com/holdfast/holdfast/wire"
 )
 
-// link is one connection. Its reader is a goroutine that ends with the connection; stop waits for it.
+// link is the socket of one dial, from the dialing on. Its reader is a goroutine that ends with the connection, its writer
+// one that ends when the link is let go of: so nobody ever waits for a dead socket. Run waits for both before it returns.
 type link struct {
-	// Static after construction.
-	conn    Conn
-	started time.Time
-	// done is closed when the reader has ended; err and bye may be read then.
-	done chan struct{}
-	err  error
-	bye  *wire.Bye
-	// welcome and expiring have room for one.
-	welcome  chan *wire.Welcome
-	expiring chan struct{}
-	// tokens brings what the token's source said; fetching waits for its goroutine, cancel ends it.
-	tokens   chan fetched
-	fetching sync.WaitGroup
-	cancel   context.CancelFunc
+	// Static after construction. ctx ends when the link is let go of.
+	client *Client
+	n      uint64
+	ctx    context.Context
+	cancel context.CancelFunc
+	// bell has room for one: there is something to write. wrote is closed when the writer has ended.
+	bell  chan struct{}
+	wrote chan struct{}
 
-	// heard is when something last came, in nanoseconds since started.
-	heard atomic.Int64
+	// Owned by Run. started: it is being dialed, or more. tokenless: there is no token for it yet.
+	started, open, tokenless bool
+	// What Run has seen of heard, said and the bytes that came.
+	heardTold, saidTold instant
+	bytesTold           int64
 
-	// Owned by Run.
-	wrote   time.Time
-	beat    time.Duration
-	stable  bool
-	pinged  uint64
-	fetches bool
+	// heard and said are the instants of the latest frames; whole is how many bytes had come with the latest one that was
+	// heard; busy: the application holds the reader up.
+	heard, said atomic.Int64
+	whole       atomic.Int64
+	busy        atomic.Bool
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	conn Conn
+	out  [][]byte
+	// gone: it was let go of. last: what is in out is all, then the connection is closed.
+	gone, last bool
 }
 
-type fetched struct {
-	token string
-	err   error
-}
-
-// startLink begins to read from a connection. The reader ends with the connection, and stop waits for it.
-func (c *Client) startLink(conn Conn) *link {
-	l := &link{
-		conn: conn, started: time.Now(), done: make(chan struct{}), welcome: make(chan *wire.Welcome, 1),
-		expiring: make(chan struct{}, 1), tokens: make(chan fetched, 1), cancel: func() {},
-	}
-	l.wrote = l.started
-	// Ends when Read fails, at the latest by stop's Abort; stop waits for done.
-	go func() {
-		defer close(l.done)
-		l.err = c.read(l)
-	}()
+func (c *Client) newLink(n uint64) *link {
+	l := &link{client: c, n: n, bell: make(chan struct{}, 1), wrote: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(c.ctx)
 	return l
 }
 
-func (l *link) stop() {
-	l.cancel()
-	l.conn.Abort()
-	<-l.done
-	l.fetching.Wait()
+// start begins to dial.
+func (l *link) start() {
+	l.started = true
+	// Ends when the dial fails or the connection ends, at the latest by abandon or leave; Run waits for it.
+	l.client.all.Go(l.run)
 }
 
-func (c *Client) read(l *link) error {
-	for {
-		msg, err := l.conn.Read()
-		if err != nil {
-			return err
+// run dials and reads. What happens, it tells Run.
+func (l *link) run() {
+	c := l.client
+	conn, err := c.opts.Dial(l.ctx, c.below(strconv.FormatUint(l.n, 10)))
+	if err != nil {
+		e := event{kind: onClosed, n: l.n, code: codeAbnormal, reason: holdfast.MessageOf(err)}
+		if holdfast.CodeOf(err) == holdfast.CodeInvalid {
+			// No other dial will do better.
+			e.code = holdfast.CloseNormal
 		}
-		l.heard.Store(int64(time.Since(l.started)))
-		f, err := wire.DecodeServer(msg)
-		if err != nil {
-			l.conn.Close(holdfast.CloseProtocol, holdfast.MessageOf(err))
-			return err
-		}
-		c.handle(l, f)
-	}
-}
-
-// serve looks after an open connection until something happens that the machine must hear of.
-func (c *Client) serve(ctx context.Context, p Phase) event {
-	l := c.link
-	for {
-		if p == Live {
-			if err := c.flush(); err != nil {
-				return c.unwritten(err)
-			}
-		}
-		next, e := c.deadline(p)
-		if e != nil {
-			return *e
-		}
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return event{kind: stopped}
-		case <-l.done:
-			timer.Stop()
-			return c.whyEnded(l)
-		case w := <-l.welcome:
-			timer.Stop()
-			l.beat = max(millis(w.Beat), time.Second)
-			return event{kind: welcomed}
-		case <-l.expiring:
-			c.fetch(ctx, l)
-		case t := <-l.tokens:
-			c.refresh(l, t)
-		case <-c.bell:
-		case <-c.wake:
-			// The network may have changed under an open connection: a ping finds out.
-			l.wrote = time.Time{}
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// deadline returns how long to sleep at most, or an event that is due now. On the way it sends what the time asks for.
-func (c *Client) deadline(p Phase) (time.Duration, *event) {
-	l, now := c.link, time.Now()
-	age := now.Sub(l.started)
-	if p == Attaching {
-		if age >= c.opts.DialTimeout {
-			e := c.failed(holdfast.Errorf(holdfast.CodeUnavailable, "the server took the connection and said nothing"), false)
-			return 0, &e
-		}
-		return c.opts.DialTimeout - age, nil
-	}
-	if !l.stable && age >= stableAfter {
-		l.stable = true
-		return 0, &event{kind: settled}
-	}
-	silent := age - time.Duration(l.heard.Load())
-	dead := l.beat * 5 / 2
-	if silent >= dead {
-		e := c.failed(holdfast.Errorf(holdfast.CodeUnavailable, "nothing was heard from the server for %v", dead), false)
-		return 0, &e
-	}
-	// A little early, so that the server, which counts the same beat, need not ask.
-	quiet := l.beat * 4 / 5
-	if now.Sub(l.wrote) >= quiet {
-		l.pinged++
-		if err := c.write(&wire.Ping{N: l.pinged}); err != nil {
-			e := c.unwritten(err)
-			return 0, &e
-		}
-	}
-	next := min(dead-silent, quiet-now.Sub(l.wrote))
-	if !l.stable {
-		next = min(next, stableAfter-age)
-	}
-	return min(next, c.untilRetry(now)), nil
-}
-
-func (c *Client) write(frames ...wire.ClientFrame) error {
-	if len(frames) == 0 {
-		return nil
-	}
-	msgs := make([][]byte, len(frames))
-	for i, f := range frames {
-		msgs[i] = wire.AppendClient(nil, f)
-	}
-	c.link.wrote = time.Now()
-	return c.link.conn.Write(msgs...)
-}
-
-// untilRetry is how long what the server refused as too much has to wait.
-func (c *Client) untilRetry(now time.Time) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if left := c.notBefore.Sub(now); left > 0 {
-		return left
-	}
-	return time.Hour
-}
-
-// flush writes what waits.
-func (c *Client) flush() error {
-	c.mu.Lock()
-	frames := c.control
-	c.control = nil
-	if !time.Now().Before(c.notBefore) {
-		for _, s := range c.sessions {
-			if s.stale {
-				s.stale = false
-				sub := s.subLocked()
-				frames = append(frames, &sub)
-			}
-		}
-		for _, p := range c.pages {
-			if !p.sent {
-				p.sent = true
-				frames = append(frames, &p.request)
-			}
-		}
-		frames = c.outbox.take(frames)
-	}
-	c.mu.Unlock()
-	return c.write(frames...)
-}
-
-// fetch asks the token's source while the connection goes on. The goroutine ends with the connection, whose stop waits for it.
-func (c *Client) fetch(ctx context.Context, l *link) {
-	if l.fetches {
+		l.tell(func() { c.closed(e, err) })
 		return
 	}
-	l.fetches = true
-	ctx, l.cancel = context.WithTimeout(ctx, c.opts.DialTimeout)
-	l.fetching.Go(func() {
-		token, err := c.opts.Token(ctx)
-		l.tokens <- fetched{token, err}
+	if !l.adopt(conn) {
+		conn.Abort()
+		return
+	}
+	l.tell(func() {
+		l.open = true
+		c.proceed(l)
+	})
+	e, err := l.read(conn)
+	l.tell(func() { c.closed(e, err) })
+}
+
+// adopt makes the connection the link's, unless nobody wants it any more, and begins to write.
+func (l *link) adopt(conn Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		return false
+	}
+	l.conn = conn
+	// Ends when the link is let go of, and what it was told to write is written or cannot be; Run waits for it.
+	l.client.all.Go(func() {
+		defer close(l.wrote)
+		l.write(conn)
+	})
+	return true
+}
+
+// tell has Run do something about the link, unless it was let go of meanwhile.
+func (l *link) tell(f func()) {
+	c := l.client
+	select {
+	case c.inbox <- func() {
+		if c.links[l.n] == l {
+			f()
+		}
+	}:
+	case <-l.ctx.Done():
+	}
+}
+
+// Close codes of RFC 6455 §7.4.1 that are never sent.
+const (
+	codeNone     holdfast.CloseCode = 1005
+	codeAbnormal holdfast.CloseCode = 1006
+)
+
+// read takes frames until the connection ends, or the server says goodbye.
+func (l *link) read(conn Conn) (event, error) {
+	for {
+		msg, err := conn.Read()
+		if err != nil {
+			return l.ended(err)
+		}
+		l.whole.Store(received(conn))
+		l.heard.Store(int64(l.client.now()))
+		f, err := wire.DecodeServer(msg)
+		if err != nil {
+			conn.Close(holdfast.CloseProtocol, holdfast.MessageOf(err))
+			return l.ended(err)
+		}
+		if bye, ok := f.(*wire.Bye); ok {
+			return l.dismissed(bye)
+		}
+		l.client.handle(l, f)
+	}
+}
+
+// received is how many bytes came over a connection; 0 if it does not tell.
+func received(conn Conn) int64 {
+	if c, ok := conn.(interface{ Bytes() (received, sent int64) }); ok {
+		n, _ := c.Bytes()
+		return n
+	}
+	return 0
+}
+
+// news is when something last came, if that was since the last time. A reader that the application holds up hears nothing,
+// which says nothing about the connection; and on a slow line a large frame takes its time, during which its bytes are a
+// sign of life.
+func (l *link) news(now instant) (at instant, some bool) {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	heard, bytes := instant(l.heard.Load()), received(conn)
+	some = heard != l.heardTold
+	partial := bytes > l.whole.Load() && bytes != l.bytesTold
+	l.heardTold, l.bytesTold = heard, bytes
+	if partial || l.busy.Load() {
+		return now, true
+	}
+	return heard, some
+}
+
+func (l *link) ended(err error) (event, error) {
+	e := event{kind: onClosed, n: l.n, code: codeAbnormal, reason: holdfast.MessageOf(err)}
+	var closed *ws.CloseError
+	if !errors.As(err, &closed) {
+		return e, err
+	}
+	e.code, e.reason = closed.Code, closed.Reason
+	if e.code == 0 {
+		e.code = codeNone
+	}
+	return e, &CloseError{e.code, e.reason}
+}
+
+func (l *link) dismissed(bye *wire.Bye) (event, error) {
+	return event{
+		kind: onClosed, n: l.n, code: bye.Code, reason: bye.Reason, told: bye.After > 0 || bye.Spread > 0,
+		after: millis(bye.After), spread: millis(bye.Spread),
+	}, &CloseError{bye.Code, bye.Reason}
+}
+
+// send has frames written. What cannot be is lost with the connection.
+func (l *link) send(frames ...wire.ClientFrame) {
+	if len(frames) == 0 {
+		return
+	}
+	l.said.Store(int64(l.client.now()))
+	l.mu.Lock()
+	for _, f := range frames {
+		l.out = append(l.out, wire.AppendClient(nil, f))
+	}
+	l.mu.Unlock()
+	ring(l.bell)
+}
+
+// lastWords is how long a link that ends may take: to find out why, where it cannot be written to, or to say goodbye.
+const lastWords = time.Second
+
+func (l *link) write(conn Conn) {
+	for {
+		select {
+		case <-l.bell:
+		case <-l.ctx.Done():
+		}
+		l.mu.Lock()
+		msgs, gone, last := l.out, l.gone, l.last
+		l.out = nil
+		l.mu.Unlock()
+		if len(msgs) > 0 && (!gone || last) {
+			if err := conn.Write(msgs...); err != nil {
+				l.unwritten(conn)
+				return
+			}
+		}
+		switch {
+		case last:
+			conn.Close(holdfast.CloseNormal, "")
+			return
+		case gone:
+			return
+		}
+	}
+}
+
+// unwritten gives the reader time. A server that closes before it has read what is being written said why, and the reader is
+// about to find it; without waiting for that, the code that says not to come back would be lost.
+func (l *link) unwritten(conn Conn) {
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
+	select {
+	case <-l.ctx.Done():
+	case <-t.C:
+		conn.Abort()
+	}
+}
+
+// abandon lets go of the link without a word.
+func (l *link) abandon() {
+	if conn := l.letGo(false); conn != nil {
+		conn.Abort()
+	}
+	l.cancel()
+}
+
+// leave lets go of it with a goodbye, and does not wait for it.
+func (l *link) leave(bye *wire.Bye) {
+	l.send(bye)
+	conn := l.letGo(true)
+	l.cancel()
+	if conn == nil {
+		return
+	}
+	// Ends when the goodbye was written, at the latest after lastWords; Run waits for it.
+	l.client.all.Go(func() {
+		t := time.NewTimer(lastWords)
+		defer t.Stop()
+		select {
+		case <-l.wrote:
+		case <-t.C:
+		}
+		conn.Abort()
 	})
 }
 
-// refresh sends a fresh token. If there is none, the server ends the connection when the old one has expired, and the next
-// dial asks again.
-func (c *Client) refresh(l *link, t fetched) {
-	l.fetches = false
-	l.cancel()
-	if t.err != nil {
-		c.token = ""
-		return
-	}
-	c.token = t.token
-	c.post(&wire.TokenRefresh{Token: t.token})
-}
-
-// post queues a frame for the connection there is now.
-func (c *Client) post(f wire.ClientFrame) {
-	c.mu.Lock()
-	c.control = append(c.control, f)
-	c.mu.Unlock()
-	ring(c.bell)
+func (l *link) letGo(last bool) Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone, l.last = true, last
+	return l.conn
 }

@@ -1,6 +1,12 @@
 package client
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,71 +15,322 @@ import (
 	"github.com/holdfast/holdfast"
 )
 
-func TestMachine(t *testing.T) {
-	at := time.Unix(1e9, 0)
-	gone := event{kind: broken, now: at, chance: 0.5}
-	with := func(code holdfast.CloseCode) event { e := gone; e.code = code; return e }
-	for name, c := range map[string]struct {
-		events []event
-		want   order
-	}{
-		"starts":           {[]event{{kind: started}}, order{phase: Dialing}},
-		"opens":            {[]event{{kind: started}, {kind: opened}}, order{phase: Attaching}},
-		"welcomed":         {[]event{{kind: started}, {kind: opened}, {kind: welcomed}}, order{phase: Live}},
-		"stops dialing":    {[]event{{kind: started}, {kind: stopped}}, order{phase: Over}},
-		"stops waiting":    {[]event{{kind: started}, gone, {kind: stopped}}, order{phase: Over}},
-		"first failure":    {[]event{{kind: started}, gone}, order{phase: Waiting, wait: 125 * time.Millisecond}},
-		"second failure":   {[]event{{kind: started}, gone, {kind: due}, gone}, order{phase: Waiting, wait: 250 * time.Millisecond}},
-		"woken":            {[]event{{kind: started}, gone, {kind: woken}}, order{phase: Dialing}},
-		"expired":          {[]event{{kind: started}, with(holdfast.CloseExpired), {kind: due}}, order{phase: Dialing, fresh: true}},
-		"refused":          {[]event{{kind: started}, with(holdfast.CloseUnauthorized)}, order{phase: Dialing, fresh: true}},
-		"refused twice":    {[]event{{kind: started}, with(holdfast.CloseUnauthorized), with(holdfast.CloseUnauthorized)}, order{phase: Over}},
-		"superseded":       {[]event{{kind: started}, with(holdfast.CloseSuperseded)}, order{phase: Over}},
-		"normal":           {[]event{{kind: started}, with(holdfast.CloseNormal)}, order{phase: Over}},
-		"unknown code":     {[]event{{kind: started}, with(4321)}, order{phase: Waiting, wait: 125 * time.Millisecond}},
-		"code of RFC 6455": {[]event{{kind: started}, with(1011)}, order{phase: Waiting, wait: 125 * time.Millisecond}},
-		"over is over":     {[]event{{kind: started}, {kind: stopped}, {kind: started}}, order{phase: Over}},
-		"late event":       {[]event{{kind: started}, {kind: welcomed}}, order{phase: Dialing}},
-		"told": {[]event{{kind: started}, {kind: broken, chance: 0.5, code: 1013, told: true, after: time.Second,
-			spread: 4 * time.Second}}, order{phase: Waiting, wait: 3 * time.Second}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var m machine
-			var got order
-			for _, e := range c.events {
-				got = m.on(e)
-			}
-			if got != c.want || m.phase != c.want.phase {
-				t.Errorf("got %+v in %v, want %+v", got, m.phase, c.want)
+var (
+	allStates = []stateName{inIdle, inDialing, inAttaching, inLive, inDoubt, inWaiting, inAsleep, inEnded}
+	allEvents = []eventKind{
+		onConnect, onDisconnect, onRetry, onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened,
+		onReady, onWelcomed, onHeard, onPong, onSent, onClosed, onTimer,
+	}
+)
+
+// traceT0 is when the traces begin, by the wall clock; any late moment would do.
+const traceT0 = 1_790_000_000_000 * time.Millisecond
+
+// trace is a scenario of testdata/machine.json.
+type trace struct {
+	Name  string
+	Steps []traceStep
+}
+
+type traceStep struct {
+	At      float64
+	Event   traceEvent
+	Random  *float64
+	State   stateName
+	Effects string
+	Due     *int64
+}
+
+type traceEvent struct {
+	Type                                                eventKind
+	N                                                   uint64
+	Certain, Hidden, Park, OK, Terminal, Dialed, Single bool
+	Linger, Spread, Beat, Rest, RTT                     float64
+	After                                               *float64
+	Code                                                holdfast.CloseCode
+	Reason                                              string
+}
+
+func ms(f float64) time.Duration { return time.Duration(f * float64(time.Millisecond)) }
+
+func (e traceEvent) event() event {
+	out := event{
+		kind: e.Type, n: e.N, certain: e.Certain, hidden: e.Hidden, park: e.Park, ok: e.OK, terminal: e.Terminal,
+		dialed: e.Dialed, single: e.Single, told: e.After != nil, linger: ms(e.Linger), spread: ms(e.Spread),
+		beat: ms(e.Beat), rest: ms(e.Rest), rtt: ms(e.RTT), code: e.Code, reason: e.Reason,
+	}
+	if e.After != nil {
+		out.after = ms(*e.After)
+	}
+	return out
+}
+
+func traces(t *testing.T) []trace {
+	t.Helper()
+	content, err := os.ReadFile("testdata/machine.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		About     string
+		Scenarios []trace
+	}
+	d := json.NewDecoder(bytes.NewReader(content))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Scenarios) == 0 {
+		t.Fatal("no traces")
+	}
+	return file.Scenarios
+}
+
+// effectText is the effects as the traces have them.
+func effectText(effects []effect) string {
+	all := make([]string, len(effects))
+	for i, e := range effects {
+		words := []string{string(e.kind)}
+		if e.n != 0 {
+			words = append(words, fmt.Sprint(e.n))
+		}
+		if e.standby {
+			words = append(words, "standby")
+		}
+		if e.bye != unsaid {
+			words = append(words, string(e.bye))
+		}
+		all[i] = strings.Join(words, " ")
+	}
+	return strings.Join(all, ", ")
+}
+
+// due is the deadline in ms since the beginning; nil if there is none.
+func due(m machine) *int64 {
+	at := m.deadline()
+	if at == never {
+		return nil
+	}
+	ms := int64((at - traceT0).Round(time.Millisecond) / time.Millisecond)
+	return &ms
+}
+
+func dueText(due *int64) string {
+	if due == nil {
+		return "never"
+	}
+	return fmt.Sprint(*due)
+}
+
+// The browser client's traces, which its own test reads and writes, step by step.
+func TestMachineDoesWhatTheBrowsersDoes(t *testing.T) {
+	for _, trace := range traces(t) {
+		t.Run(strings.ReplaceAll(trace.Name, " ", "_"), func(t *testing.T) {
+			m := machine{name: inIdle}
+			for i, s := range trace.Steps {
+				if !slices.Contains(allEvents, s.Event.Type) || !slices.Contains(allStates, s.State) {
+					t.Fatalf("step %d: %q in %q is not known here", i, s.Event.Type, s.State)
+				}
+				chance := 0.5
+				if s.Random != nil {
+					chance = *s.Random
+				}
+				var effects []effect
+				m, effects = m.step(s.Event.event(), moment{traceT0 + ms(s.At), chance})
+				if m.name != s.State || effectText(effects) != s.Effects || dueText(due(m)) != dueText(s.Due) {
+					t.Fatalf("step %d, %s at %v: %s, %q, due %s; want %s, %q, due %s", i, s.Event.Type, s.At, m.name,
+						effectText(effects), dueText(due(m)), s.State, s.Effects, dueText(s.Due))
+				}
 			}
 		})
 	}
 }
 
-// However things go: it never waits longer than it may, never dials after its end, and forgets failures only when stable.
+// The traces themselves leave nothing out.
+func TestTracesHaveEachEventInEachState(t *testing.T) {
+	type pair struct {
+		state stateName
+		event eventKind
+	}
+	seen := map[pair]bool{}
+	for _, trace := range traces(t) {
+		before := inIdle
+		for _, s := range trace.Steps {
+			seen[pair{before, s.Event.Type}] = true
+			before = s.State
+		}
+	}
+	for _, s := range allStates {
+		for _, e := range allEvents {
+			if !seen[pair{s, e}] {
+				t.Errorf("no trace has %s in %s", e, s)
+			}
+		}
+	}
+}
+
+// ignored is what tells nothing new in a state. Each event is either here or in the state's row of the table.
+var ignored = map[stateName][]eventKind{
+	inIdle: {
+		onDisconnect, onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed,
+		onHeard, onPong, onSent, onClosed, onTimer,
+	},
+	inDialing: {onConnect, onSuspect, onStable, onReady, onWelcomed, onHeard, onPong, onSent},
+	inAttaching: {
+		onConnect, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onHeard, onPong, onSent,
+	},
+	inLive:  {onConnect, onGate, onUnauthorized, onOpened, onReady, onWelcomed},
+	inDoubt: {onConnect, onRetry, onSuspect, onStable, onGate, onWelcomed},
+	inWaiting: {
+		onSuspect, onStable, onUnauthorized, onOpened, onReady, onWelcomed, onHeard, onPong, onSent, onClosed,
+	},
+	inAsleep: {
+		onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed, onHeard, onPong, onSent,
+		onClosed, onTimer,
+	},
+	inEnded: {
+		onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed, onHeard,
+		onPong, onSent, onClosed, onTimer,
+	},
+}
+
+// TestTableIsComplete does what the compiler does for the browser client: nobody forgets a pair.
+func TestTableIsComplete(t *testing.T) {
+	cells := 0
+	for _, s := range allStates {
+		for _, e := range allEvents {
+			has, passed := table[s][e] != nil, slices.Contains(ignored[s], e)
+			if has == passed {
+				t.Errorf("%s in %s: in the table: %v, ignored: %v; want one of both", e, s, has, passed)
+			}
+			if has {
+				cells++
+			}
+		}
+	}
+	total := 0
+	for _, row := range table {
+		total += len(row)
+	}
+	if len(table) != len(allStates) || cells != total {
+		t.Errorf("the table has %d states and %d cells; of them %d are known", len(table), total, cells)
+	}
+}
+
+// shell gives a machine random but possible events, as a shell that does what it is told would.
+type shell struct {
+	t *rapid.T
+	m machine
+	// now is the clock. open holds the sockets that were dialed and not dropped.
+	now  instant
+	open map[uint64]bool
+	// spins counts the timer events in a row after which the next one was due at once.
+	spins int
+}
+
+func (w *shell) take(e event) {
+	before := w.m
+	at := moment{w.now, rapid.Float64Range(0.01, 0.999).Draw(w.t, "chance")}
+	m, effects := w.m.step(e, at)
+	w.m = m
+	for _, f := range effects {
+		switch f.kind {
+		case doDial:
+			w.open[f.n] = true
+		case doDrop:
+			if !w.open[f.n] {
+				w.t.Fatalf("dropped %d, which is not open", f.n)
+			}
+			delete(w.open, f.n)
+		case doHello, doTake, doPing:
+			if !w.open[f.n] {
+				w.t.Fatalf("%s on %d, which is not open", f.kind, f.n)
+			}
+		}
+	}
+	for _, n := range m.sockets() {
+		if !w.open[n] {
+			w.t.Fatalf("%s after %s in %s holds %d, which was dropped", m.name, e.kind, before.name, n)
+		}
+	}
+	if len(w.open) != len(m.sockets()) || len(w.open) > 2 || m.name != inDoubt && len(w.open) > 1 {
+		w.t.Fatalf("%s after %s in %s: open are %v, held %v", m.name, e.kind, before.name, w.open, m.sockets())
+	}
+	w.checkDeadline(e)
+}
+
+// checkDeadline: no state but those that may last is a place to stay for ever.
+func (w *shell) checkDeadline(e event) {
+	at := w.m.deadline()
+	lasts := w.m.name == inIdle || w.m.name == inAsleep || w.m.name == inEnded
+	if lasts != (at == never) {
+		w.t.Fatalf("%s after %s is due at %v", w.m.name, e.kind, at)
+	}
+	if e.kind != onTimer || at > w.now {
+		w.spins = 0
+	} else if w.spins++; w.spins > 2 {
+		// A second that succeeds may be slow already, and ask the gate; but that is all.
+		w.t.Fatalf("%s is due again and again: the timer would spin", w.m.name)
+	}
+}
+
+func (w *shell) event() event {
+	kind := rapid.SampledFrom(allEvents).Draw(w.t, "event")
+	flag := func(name string) bool { return rapid.Bool().Draw(w.t, name) }
+	e := event{kind: kind}
+	switch kind {
+	case onUnauthorized, onOpened, onReady, onWelcomed, onHeard, onPong, onClosed:
+		held := w.m.sockets()
+		if len(held) == 0 {
+			return event{kind: onTimer}
+		}
+		e.n = rapid.SampledFrom(held).Draw(w.t, "socket")
+		e.beat, e.rest, e.rtt = 10*time.Second, 25*time.Second, time.Duration(rapid.IntRange(0, 3000).Draw(w.t, "rtt"))*time.Millisecond
+		e.terminal, e.dialed, e.single = false, flag("dialed"), flag("single")
+		e.code = rapid.SampledFrom([]holdfast.CloseCode{1006, 1012, 1013, 4401, 4408}).Draw(w.t, "code")
+		if e.told = flag("told"); e.told {
+			e.after, e.spread = time.Second, 4*time.Second
+		}
+		// Only the second can be asked to stand by, and only what was dialed can lack a token or open.
+		if kind == onOpened || kind == onUnauthorized {
+			if w.m.name == inDoubt && (e.n != w.m.second.n || w.m.second.asked) {
+				return event{kind: onTimer}
+			}
+		}
+		if kind == onReady && (e.n != w.m.second.n || !w.m.second.asked) || kind == onPong && e.n != w.m.n {
+			return event{kind: onTimer}
+		}
+	case onWake:
+		e.certain, e.hidden = flag("certain"), false
+	case onGate:
+		e.ok = flag("ok")
+	case onHidden, onSleep, onDisconnect:
+		// A Go program does not hide; of disconnect the traces tell.
+		return event{kind: onTimer}
+	}
+	return e
+}
+
+// However things go: it holds two sockets at most, and only those that were not dropped; it never gives up by itself, never
+// spins, and has a deadline wherever it may not stay.
 func TestMachineNeverGivesUpNorHammers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var m machine
-		now, failed := time.Unix(1e9, 0), 0
+		w := &shell{t: t, m: machine{name: inIdle}, now: traceT0, open: map[uint64]bool{}}
+		w.take(event{kind: onConnect})
 		for range 200 {
-			e := event{kind: eventKind(rapid.IntRange(int(started), int(woken)).Draw(t, "event")), now: now, chance: rapid.Float64Range(0, 0.999).Draw(t, "chance")}
-			was := m.phase
-			o := m.on(e)
-			switch {
-			case o.phase == Over:
-				t.Fatal("over, though nobody said so")
-			case e.kind == broken && was != Waiting && was != Idle:
-				failed++
-				if o.phase != Waiting || o.wait > longCap || failed < 4 && o.wait > shortCap {
-					t.Fatalf("failure %d: %+v", failed, o)
+			e := w.event()
+			if e.kind == onTimer {
+				at := w.m.deadline()
+				if at == never {
+					t.Fatalf("%s is for ever", w.m.name)
 				}
-			case e.kind == settled && was == Live, e.kind == woken && was == Waiting:
-				failed = 0
+				w.now = max(w.now, at)
 			}
-			if m.fails != failed {
-				t.Fatalf("counts %d failures, there were %d", m.fails, failed)
+			w.take(e)
+			if w.m.name == inIdle || w.m.name == inEnded || w.m.name == inAsleep {
+				t.Fatalf("%s, though nobody said so", w.m.name)
 			}
-			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute}).Draw(t, "time"))
+			w.now += rapid.SampledFrom([]time.Duration{0, time.Millisecond, 300 * time.Millisecond, time.Second, time.Minute}).Draw(t, "time")
 		}
 	})
 }

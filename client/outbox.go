@@ -2,10 +2,10 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-
-	"crypto/rand"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/wire"
@@ -22,8 +22,9 @@ type outbox struct {
 
 type sendQueue struct {
 	waiting []*sending
-	// sent: the first one has been written on this connection.
-	sent bool
+	// sent: the first one has been written on this connection, at sentAt. probed: that it is overdue was noticed.
+	sent, probed bool
+	sentAt       instant
 }
 
 // sending is one message on its way.
@@ -56,14 +57,35 @@ func (o *outbox) put(s *sending) {
 }
 
 // take appends the frames that may go now.
-func (o *outbox) take(frames []wire.ClientFrame) []wire.ClientFrame {
+func (o *outbox) take(frames []wire.ClientFrame, now instant) []wire.ClientFrame {
 	for _, q := range o.queues {
 		if len(q.waiting) > 0 && !q.sent {
-			q.sent = true
+			q.sent, q.probed, q.sentAt = true, false, now
 			frames = append(frames, &q.waiting[0].frame)
 		}
 	}
 	return frames
+}
+
+// overdueAt is when the next acknowledgement is overdue.
+func (o *outbox) overdueAt(patience time.Duration) instant {
+	at := never
+	for _, q := range o.queues {
+		if q.sent && !q.probed {
+			at = min(at, q.sentAt+patience)
+		}
+	}
+	return at
+}
+
+// overdue reports whether acknowledgements are, once for each message.
+func (o *outbox) overdue(now instant, patience time.Duration) (late bool) {
+	for _, q := range o.queues {
+		if q.sent && !q.probed && now-q.sentAt >= patience {
+			q.probed, late = true, true
+		}
+	}
+	return late
 }
 
 // resend says that there is another connection.

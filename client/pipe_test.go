@@ -69,6 +69,8 @@ type scene struct {
 	tokens []string // to give out; the last one again and again
 	down   bool
 	phases []Phase
+	// gates counts the questions at the gate.
+	gates int
 }
 
 // far is one connection.
@@ -84,7 +86,7 @@ func inScene(t *testing.T, f func(s *scene)) {
 		s := &scene{t: t, ended: make(chan error, 1), dials: make(chan *far, 100), tokens: []string{"token"}}
 		ctx, cancel := context.WithCancel(t.Context())
 		s.cancel = cancel
-		c, err := New(Options{URL: "http://server/", ClientID: "c", Token: s.token, Dial: s.dial, OnPhase: s.phase})
+		c, err := New(Options{URL: "http://server/", ClientID: "c", Token: s.token, Dial: s.dial, Ready: s.ready, OnPhase: s.phase})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +118,14 @@ func (s *scene) phase(p Phase, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.phases = append(s.phases, p)
+}
+
+// ready is the gate.
+func (s *scene) ready(context.Context, string) (bool, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates++
+	return !s.down, 0
 }
 
 func (s *scene) dial(ctx context.Context, url string) (Conn, error) {

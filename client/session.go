@@ -112,7 +112,7 @@ func (s *Session) Signal(data json.RawMessage) error {
 	if s.client.Phase() != Live {
 		return holdfast.Errorf(holdfast.CodeUnavailable, "there is no connection, and signals are not kept")
 	}
-	s.client.post(&wire.Signal{Session: s.id, Data: data})
+	s.client.writeControl(&wire.Signal{Session: s.id, Data: data})
 	return nil
 }
 
