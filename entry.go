@@ -80,6 +80,10 @@ type Run struct {
 	Fragments FragmentNo
 	// Tag is the chain over all fragments, see [ChainTag].
 	Tag Tag
+	// Answers is the offset of the message that the run answers; 0 for none.
+	Answers Offset
+	// Stop is the stop of the run, if one was requested.
+	Stop Stop
 	// Body holds the fragments, or those of them that were asked for.
 	Body Body
 	// End is what the producer said at the end, as JSON: usage, a finish reason, an error. May be empty.
@@ -98,4 +102,8 @@ type RunInfo struct {
 	Bytes, TextBytes int64
 	// At is when the run was opened; Changed when a fragment was last appended.
 	At, Changed time.Time
+	// Answers is the offset of the message that the run answers; 0 for none.
+	Answers Offset
+	// Stop is the stop of the run, if one was requested. While the run is open it is in state requested.
+	Stop Stop
 }

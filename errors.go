@@ -26,6 +26,8 @@ const (
 	CodeFenced Code = "fenced"
 	// CodeEnded: the run has ended already. Stop writing.
 	CodeEnded Code = "run_ended"
+	// CodeStopped: somebody has asked for the run to be stopped. Stop writing, and end the run as stopped.
+	CodeStopped Code = "stopped"
 	// CodeGap: fragments are missing before the ones sent. Send again from the number expected.
 	CodeGap Code = "gap"
 	// CodeLost: the position is not of this log any more. Read from the start or from a snapshot.
@@ -41,7 +43,7 @@ const (
 // Codes returns all codes, in the order in which they are documented.
 func Codes() []Code {
 	return []Code{CodeInvalid, CodeTooLarge, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeConflict, CodeFenced,
-		CodeEnded, CodeGap, CodeLost, CodeRateLimited, CodeUnavailable, CodeInternal}
+		CodeEnded, CodeStopped, CodeGap, CodeLost, CodeRateLimited, CodeUnavailable, CodeInternal}
 }
 
 // Error is a refusal with a code.
@@ -49,7 +51,7 @@ type Error struct {
 	Code Code
 	// Message is for people: what was wrong and what to do. It never holds a token or another user's data.
 	Message string
-	// Run is how a run stands, with CodeGap, CodeEnded and CodeFenced; else nil.
+	// Run is how a run stands, with CodeGap, CodeEnded, CodeStopped and CodeFenced; else nil.
 	Run *RunInfo
 	// Err is the cause, for logs only; it is never shown to a client. May be nil.
 	Err error

@@ -42,7 +42,7 @@ func TestErrorCodeAndMessage(t *testing.T) {
 // The codes are on the wire and never change.
 func TestCodes(t *testing.T) {
 	want := []Code{"invalid", "too_large", "unauthorized", "forbidden", "not_found", "conflict", "fenced", "run_ended",
-		"gap", "lost", "rate_limited", "unavailable", "internal"}
+		"stopped", "gap", "lost", "rate_limited", "unavailable", "internal"}
 	if d := cmp.Diff(want, Codes()); d != "" {
 		t.Error(d)
 	}

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +55,7 @@ func (d Dialect) reader(w *writer) (dialect, error) {
 }
 
 // Do makes a request of a provider and pipes its answer into the run; see [Pipe]. When the run ends, the request is given
-// up, also before it was answered. A provider that cannot be reached ends the run as failed.
+// up, also before it was answered. If that is because somebody asked for it to be stopped, the run is ended as stopped. A provider that cannot be reached ends the run as failed.
 func Do(client *http.Client, req *http.Request, d Dialect, run Run) (Answer, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
@@ -120,6 +121,10 @@ func read(ctx context.Context, in *sseReader, d dialect, out *pump) error {
 // settle ends the run as it should be after what happened. The causes are looked at in the order in which they explain
 // each other: a run that ended closes the body, which then looks like a provider that broke off.
 func settle(ctx context.Context, run Run, a Answer, err error) (Answer, error) {
+	if cause := cmp.Or(context.Cause(run.Context()), err); holdfast.CodeOf(cause) == holdfast.CodeStopped {
+		data, merr := json.Marshal(a)
+		return a, errors.Join(cause, merr, run.End(ctx, holdfast.RunStopped, data))
+	}
 	if cause := context.Cause(run.Context()); cause != nil {
 		return a, cause
 	}

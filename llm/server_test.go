@@ -69,6 +69,42 @@ func TestAnAnswerInASession(t *testing.T) {
 	}
 }
 
+// Somebody's stop ends the provider's request, and the run as stopped, long before the server would.
+func TestAStopCancelsTheProviderAndIsHeeded(t *testing.T) {
+	gone := make(chan struct{}, 1)
+	model := httptest.NewServer(&fakemodel.Model{Word: time.Millisecond, Gone: gone})
+	defer model.Close()
+	chat := serve(t).Session("chat-1")
+	run, err := chat.OpenRun(t.Context(), server.RunOptions{ID: "answer-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { // ends with the run; received below
+		_, err := llm.Do(model.Client(), request(t, model.URL, "/v1/chat/completions", "long"), llm.OpenAI, run)
+		ended <- err
+	}()
+	for run.Info().Fragments < 3 {
+		if t.Context().Err() != nil {
+			t.Fatal("nothing came")
+		}
+	}
+	if _, err := chat.Stop(t.Context(), server.StopRequest{ID: "x", Run: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; holdfast.CodeOf(err) != holdfast.CodeStopped {
+		t.Errorf("it ended with %v", err)
+	}
+	<-gone
+	page, err := chat.Read(t.Context(), driver.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := page.Entries[0].Run; got.Status != holdfast.RunStopped || got.Stop.State != holdfast.StopStopped || len(got.End) == 0 {
+		t.Errorf("the run is %s, its stop %+v, its end %s", got.Status, got.Stop, got.End)
+	}
+}
+
 // Whoever ends a run ends the provider's request, and nothing is appended after the end.
 func TestAStoppedRunCancelsTheProvider(t *testing.T) {
 	gone := make(chan struct{}, 1)

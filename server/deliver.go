@@ -33,7 +33,7 @@ func (s *Server) deliver(ctx context.Context) error {
 			continue
 		}
 		for i := range items {
-			if !items[i].End() && !s.deliverOne(ctx, &items[i]) {
+			if !items[i].End() && items[i].Entry.Kind == holdfast.KindMessage && !s.deliverOne(ctx, &items[i]) {
 				return nil
 			}
 			at = items[i].Cursor

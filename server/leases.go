@@ -12,24 +12,46 @@ import (
 	"github.com/holdfast/holdfast/store/driver"
 )
 
-// leases runs the lease table: it feeds it what the store did, and ends the runs whose producers are gone. It implements
-// httpapi.Leases.
+// leases runs the tables of leases and of stops' graces: it feeds them what the store did, ends the runs whose producers
+// are gone, and settles the stops that nobody heeded. It implements httpapi.Leases.
 type leases struct {
 	now func() time.Time
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	table *lease.Table
+	grace *lease.Grace
 	// holds has the latest holder of each run; its channel is closed when the hold is lost.
 	holds map[driver.RunRef]chan struct{}
 }
 
-func (l *leases) init(term time.Duration, now func() time.Time) {
-	l.now, l.table, l.holds = now, lease.New(term), map[driver.RunRef]chan struct{}{}
+func (l *leases) init(term, grace time.Duration, now func() time.Time) {
+	l.now, l.table, l.grace, l.holds = now, lease.New(term), lease.NewGrace(grace), map[driver.RunRef]chan struct{}{}
 }
 
-// load gives every open run one term. Called before anything else is served.
+// load gives every open run and every stop that is requested one term. Called before anything else is served.
 func (l *leases) load(ctx context.Context, db *store.Store) error {
+	if err := l.loadRuns(ctx, db); err != nil {
+		return err
+	}
+	var after holdfast.SessionID
+	for {
+		page, err := db.WaitingStops(ctx, after, 1000)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		l.mu.Lock()
+		for i := range page {
+			after = page[i].Session
+			for k := range page[i].Stops {
+				l.grace.See(after, &page[i].Stops[k], l.now())
+			}
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (l *leases) loadRuns(ctx context.Context, db *store.Store) error {
 	var after driver.RunRef
 	for {
 		page, err := db.OpenRuns(ctx, after, 1000)
@@ -40,6 +62,7 @@ func (l *leases) load(ctx context.Context, db *store.Store) error {
 		for _, r := range page {
 			after = driver.RunRef{Session: r.Session, Run: r.Run}
 			l.table.Renew(after, l.now())
+			l.see(r.Session, &driver.StopInfo{Stop: r.Stop, Run: r.Run, Answers: r.Answers})
 		}
 		l.mu.Unlock()
 	}
@@ -50,6 +73,7 @@ func (l *leases) changed(ch *driver.Change) {
 	defer l.mu.Unlock()
 	if ch.Deleted {
 		l.table.Drop(ch.Session)
+		l.grace.Drop(ch.Session)
 		for ref := range l.holds {
 			if ref.Session == ch.Session {
 				l.letGo(ref)
@@ -61,14 +85,27 @@ func (l *leases) changed(ch *driver.Change) {
 		switch it := &ch.Items[i]; {
 		case it.Entry != nil && it.Entry.Kind == holdfast.KindRun && !it.Entry.Run.Status.Ended():
 			l.table.Renew(driver.RunRef{Session: ch.Session, Run: it.Entry.Offset}, l.now())
+			l.see(ch.Session, &driver.StopInfo{Stop: it.Entry.Run.Stop, Run: it.Entry.Offset, Answers: it.Entry.Run.Answers})
+		case it.Stop != nil:
+			l.see(ch.Session, it.Stop)
 		case it.Fragments != nil:
 			l.table.Renew(driver.RunRef{Session: ch.Session, Run: it.Fragments.Run}, l.now())
 		case it.End != nil:
 			ref := driver.RunRef{Session: ch.Session, Run: it.End.Run}
 			l.table.Ended(ref)
+			l.grace.Ended(ref)
 			l.letGo(ref)
 		}
 	}
+}
+
+// see takes note of a stop, and has the run's holder look at once.
+func (l *leases) see(s holdfast.SessionID, stop *driver.StopInfo) {
+	if stop.State == "" {
+		return
+	}
+	l.grace.See(s, stop, l.now())
+	l.letGo(driver.RunRef{Session: s, Run: stop.Run})
 }
 
 // letGo tells the holder of a run that it is its own no more. The hold ends here: when that holder goes, another run may
@@ -105,7 +142,7 @@ func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
 	}
 }
 
-// run ends the runs whose leases have lapsed, until ctx ends.
+// run ends the runs whose leases have lapsed, and settles the stops that were not heeded, until ctx ends.
 func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -116,20 +153,42 @@ func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) err
 		case <-tick.C:
 		}
 		l.mu.Lock()
-		lapsed := l.table.Lapsed(l.now())
+		over, lapsed := l.grace.Over(l.now()), l.table.Lapsed(l.now())
 		l.mu.Unlock()
-		for _, r := range lapsed {
-			_, err := db.Apply(ctx, r.Session, driver.EndRun{Run: r.Run, Status: holdfast.RunInterrupted, Force: true})
-			switch holdfast.CodeOf(err) {
-			case "":
-				log.Info("a run lost its producer and was interrupted", "session", r.Session, "run", r.Run)
-			case holdfast.CodeEnded, holdfast.CodeNotFound:
-				l.mu.Lock()
-				l.table.Ended(r)
-				l.mu.Unlock()
-			default:
-				log.Error("a run that lost its producer cannot be ended", "session", r.Session, "run", r.Run, "err", err)
-			}
+		for i := range over {
+			l.settle(ctx, db, log, &over[i])
 		}
+		for _, r := range lapsed {
+			l.interrupt(ctx, db, log, r)
+		}
+	}
+}
+
+func (l *leases) interrupt(ctx context.Context, db *store.Store, log *slog.Logger, r driver.RunRef) {
+	_, err := db.Apply(ctx, r.Session, driver.EndRun{Run: r.Run, Status: holdfast.RunInterrupted, Force: true})
+	switch holdfast.CodeOf(err) {
+	case "":
+		log.Info("a run lost its producer and was interrupted", "session", r.Session, "run", r.Run)
+	case holdfast.CodeEnded, holdfast.CodeNotFound:
+		l.mu.Lock()
+		l.table.Ended(r)
+		l.mu.Unlock()
+	default:
+		log.Error("a run that lost its producer cannot be ended", "session", r.Session, "run", r.Run, "err", err)
+	}
+}
+
+func (l *leases) settle(ctx context.Context, db *store.Store, log *slog.Logger, o *lease.Overdue) {
+	_, err := db.Apply(ctx, o.Session, o.SettleStop)
+	switch holdfast.CodeOf(err) {
+	case "":
+		log.Info("a stop was not heeded in time", "session", o.Session, "run", o.Run, "answers", o.Answers)
+	case holdfast.CodeEnded, holdfast.CodeNotFound, holdfast.CodeConflict:
+		// It was settled, or its run came, while this was on its way.
+		l.mu.Lock()
+		l.grace.See(o.Session, &driver.StopInfo{Run: o.Run, Answers: o.Answers}, l.now())
+		l.mu.Unlock()
+	default:
+		log.Error("a stop that was not heeded cannot be settled", "session", o.Session, "run", o.Run, "err", err)
 	}
 }

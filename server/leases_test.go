@@ -12,7 +12,7 @@ import (
 func TestClause7_AFormerHolderLetsGoOfNothing(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	var l leases
-	l.init(time.Minute, func() time.Time { return now })
+	l.init(time.Minute, time.Second, func() time.Time { return now })
 	opened := driver.Change{Session: "chat-1", Items: []driver.Item{
 		{Entry: &holdfast.Entry{Offset: 1, Kind: holdfast.KindRun, Run: &holdfast.Run{Status: holdfast.RunOpen}}},
 	}}
@@ -38,7 +38,7 @@ func TestClause7_AFormerHolderLetsGoOfNothing(t *testing.T) {
 func TestClause7_ATakeOverKeepsTheLease(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	var l leases
-	l.init(time.Minute, func() time.Time { return now })
+	l.init(time.Minute, time.Second, func() time.Time { return now })
 	lost, releaseFormer := l.Hold("chat-1", 1, 1)
 	_, release := l.Hold("chat-1", 1, 2)
 	<-lost

@@ -60,6 +60,10 @@ type Options struct {
 	// line in Logger, and its records at level debug. What looks like a credential is taken out before; all else in it is
 	// the client's word.
 	Reports func(ctx context.Context, r *Report)
+	// Webhooks are the receivers that messages of users and ends of runs are delivered to; see [Webhook]. Default: none.
+	Webhooks []Webhook
+	// WebhookPolicy says how often and how long deliveries are repeated; see [WebhookPolicy].
+	WebhookPolicy WebhookPolicy
 
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
@@ -78,6 +82,9 @@ type Options struct {
 	// Lease is how long a run may go without a word of its producer before the server ends it as interrupted. Default:
 	// 60 s. A short one ends answers of models that think for long; a long one leaves readers waiting.
 	Lease time.Duration
+	// StopGrace is how long a producer has to heed a stop before the server ends the run itself, and says that the producer was
+	// unreachable. Default: 5 s. It is looked at once a second.
+	StopGrace time.Duration
 	// Drain is how long Close waits for connections to leave. Default: 5 s.
 	Drain time.Duration
 
@@ -130,6 +137,7 @@ func (o *Options) setDefaults() error {
 	o.Rest = max(o.Rest, o.Beat)
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
+	def(&o.StopGrace, 5*time.Second)
 	def(&o.Drain, 5*time.Second)
 	def(&o.MaxData, defaultMaxData)
 	if most := wire.MaxMessage - messageRoom; o.MaxData > most {

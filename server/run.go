@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/holdfast/holdfast"
@@ -21,6 +22,9 @@ type Run struct {
 	cancel  context.CancelCauseFunc
 	// fence is the one under which this producer writes.
 	fence holdfast.Fence
+
+	// stop is the stop of the run, if one is known. It is written by the store's watcher too, which must not wait for mu.
+	stop atomic.Pointer[holdfast.Stop]
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -43,13 +47,16 @@ func newRun(ctx context.Context, x *Session, res driver.Result) *Run {
 	case holdfast.CodeOf(err) == holdfast.CodeNotFound:
 		x.srv.runs.gone(ref)
 	case err == nil && e.Run.Status.Ended():
-		x.srv.runs.ended(ref, e.Run.Status)
+		x.srv.runs.ended(ref, e.Run.Status, e.Run.Stop)
+	case err == nil:
+		x.srv.runs.stopped(ref, e.Run.Stop)
 	}
 	return r
 }
 
-// Context ends when the run has ended, whoever ended it, or another producer has taken it over: there is no use in
-// producing any more. Its cause is a [holdfast.Error]. It also ends with the context that the run was opened with.
+// Context ends when somebody has asked for the run to be stopped, when it has ended, whoever ended it, or when another
+// producer has taken it over: there is no use in producing any more. Its cause is a [holdfast.Error], with
+// [holdfast.CodeStopped] for a stop: then the producer is to end the run as stopped, within Options.StopGrace. It also ends with the context that the run was opened with.
 func (r *Run) Context() context.Context { return r.ctx }
 
 // Info says how the run stood after this producer's last write.
@@ -57,6 +64,14 @@ func (r *Run) Info() holdfast.RunInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.info
+}
+
+// Stop is the stop of the run as it stands now; zero if nobody has asked for one.
+func (r *Run) Stop() holdfast.Stop {
+	if s := r.stop.Load(); s != nil {
+		return *s
+	}
+	return holdfast.Stop{}
 }
 
 // Write appends text to the answer, the part named "". A character that is split between two writes goes out whole, with
@@ -114,7 +129,7 @@ func (r *Run) writeLocked(fragments ...holdfast.Fragment) error {
 	})
 	if err != nil {
 		switch holdfast.CodeOf(err) {
-		case holdfast.CodeFenced, holdfast.CodeEnded, holdfast.CodeNotFound:
+		case holdfast.CodeFenced, holdfast.CodeEnded, holdfast.CodeStopped, holdfast.CodeNotFound:
 			r.cancel(err)
 		}
 		return err
@@ -146,7 +161,8 @@ func (r *Run) Fail(ctx context.Context, data json.RawMessage) error {
 	return r.End(ctx, holdfast.RunFailed, data)
 }
 
-// End ends the run with a status. Repeating it with the same status does nothing; with another it is [holdfast.CodeEnded].
+// End ends the run with a status. If a stop was requested, [holdfast.RunStopped] heeds it, and with another status it was too
+// late. Repeating it with the same status does nothing; with another it is [holdfast.CodeEnded].
 func (r *Run) End(ctx context.Context, status holdfast.RunStatus, data json.RawMessage) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +173,7 @@ func (r *Run) End(ctx context.Context, status holdfast.RunStatus, data json.RawM
 		return err
 	}
 	r.info = res.Run
-	r.session.srv.runs.ended(driver.RunRef{Session: r.session.id, Run: r.info.Run}, status)
+	r.session.srv.runs.ended(driver.RunRef{Session: r.session.id, Run: r.info.Run}, status, res.Run.Stop)
 	return nil
 }
 
@@ -183,7 +199,10 @@ func (p *producers) add(ref driver.RunRef, r *Run) {
 func (p *producers) changed(ch *driver.Change) {
 	for i := range ch.Items {
 		if end := ch.Items[i].End; end != nil {
-			p.ended(driver.RunRef{Session: ch.Session, Run: end.Run}, end.Status)
+			p.ended(driver.RunRef{Session: ch.Session, Run: end.Run}, end.Status, end.Stop)
+		}
+		if s := ch.Items[i].Stop; s != nil && s.State == holdfast.StopRequested {
+			p.stopped(driver.RunRef{Session: ch.Session, Run: s.Run}, s.Stop)
 		}
 	}
 	if !ch.Deleted {
@@ -208,9 +227,27 @@ func (p *producers) goneLocked(ref driver.RunRef) {
 	p.endLocked(ref, holdfast.Errorf(holdfast.CodeNotFound, "the session was deleted"))
 }
 
-func (p *producers) ended(ref driver.RunRef, status holdfast.RunStatus) {
+// stopped tells the producers of an open run of its stop, if it has one. They stay: how the run ends is theirs to say.
+func (p *producers) stopped(ref driver.RunRef, stop holdfast.Stop) {
+	if stop.State == "" {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, r := range p.runs[ref] {
+		r.stop.Store(&stop)
+		r.cancel(holdfast.Errorf(holdfast.CodeStopped, "a stop of the run was requested"))
+	}
+}
+
+func (p *producers) ended(ref driver.RunRef, status holdfast.RunStatus, stop holdfast.Stop) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.runs[ref] {
+		if stop.State != "" {
+			r.stop.Store(&stop)
+		}
+	}
 	p.endLocked(ref, holdfast.Errorf(holdfast.CodeEnded, "the run has ended: %s", status))
 }
 

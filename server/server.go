@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
@@ -54,6 +55,7 @@ type Server struct {
 	ws      *ws.Handler
 	http    *fallback.Handler
 	mux     *http.ServeMux
+	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
 	unwatch func()
 
 	// feed, leases and runs guard themselves.
@@ -79,7 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
 	s.feed.init()
-	s.leases.init(o.Lease, o.Now)
+	s.leases.init(o.Lease, o.StopGrace, o.Now)
 	s.runs.init()
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
@@ -88,6 +90,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.conns = s.connConfig()
+	if s.hooks, err = s.newWebhooks(); err != nil {
+		return nil, err
+	}
 	pages, err := origin.Parse(o.Origins)
 	if err != nil {
 		return nil, err
@@ -136,10 +141,14 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
-	mux.Handle("/v1/", httpapi.New(httpapi.Options{
+	api := httpapi.Options{
 		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
 		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
-	}))
+	}
+	if s.hooks != nil {
+		api.Webhooks = webhooks{s.hooks}
+	}
+	mux.Handle("/v1/", httpapi.New(api))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	return mux
@@ -180,7 +189,7 @@ func (s *Server) changed(ch driver.Change) {
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]
-		if it.End != nil || it.Entry != nil && it.Entry.From.User != "" {
+		if it.End != nil || it.Stop != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}
@@ -273,6 +282,9 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	}
 	if s.opts.OnMessage != nil {
 		part(s.deliver)
+	}
+	if s.hooks != nil {
+		part(s.hooks.Run)
 	}
 	s.ready.Store(true)
 	return func() {

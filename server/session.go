@@ -67,18 +67,25 @@ type RunOptions struct {
 	// TakeOver makes this the producer of a run that another one may still be writing to; that one is refused from then
 	// on. Without it, both could write, each being told of gaps.
 	TakeOver bool
+	// Answers is the offset of the message that the run answers, so that a stop can name the message. 0: none.
+	Answers holdfast.Offset
 }
 
-// OpenRun opens a run, or continues the one that its id opened.
+// OpenRun opens a run, or continues the one that its id opened. It is [holdfast.CodeEnded] if that one has ended, and
+// [holdfast.CodeStopped] if it was ended by a stop, which may have come before the run. A run of which a stop is requested is
+// returned, with its context ended: it is for its producer to end.
 func (x *Session) OpenRun(ctx context.Context, o RunOptions) (*Run, error) {
-	op := driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: o.ID, Data: o.Data}, TakeOver: o.TakeOver}
+	op := driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: o.ID, Data: o.Data}, TakeOver: o.TakeOver, Answers: o.Answers}
 	res, err := x.srv.store.Apply(ctx, x.id, op)
 	if err != nil {
 		return nil, err
 	}
 	if res.Run.Status.Ended() {
-		info := res.Run
-		return nil, &holdfast.Error{Code: holdfast.CodeEnded, Message: "the run " + strconv.Quote(o.ID) + " has ended: " + string(info.Status), Run: &info}
+		info, code := res.Run, holdfast.CodeEnded
+		if info.Status == holdfast.RunStopped && info.Stop.State != "" {
+			code = holdfast.CodeStopped
+		}
+		return nil, &holdfast.Error{Code: code, Message: "the run " + strconv.Quote(o.ID) + " has ended: " + string(info.Status), Run: &info}
 	}
 	return newRun(ctx, x, res), nil
 }

@@ -48,6 +48,8 @@ func (l *Limits) check(op driver.Op) error {
 		return l.checkFragments(op.Fragments)
 	case driver.EndRun:
 		return l.checkData("what is said at a run's end", op.Data)
+	case driver.RequestStop:
+		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
 	}
 	return nil
 }

@@ -156,6 +156,22 @@ func (s *Store) OpenRuns(ctx context.Context, after driver.RunRef, limit int) ([
 	return s.driver.OpenRuns(ctx, after, limit)
 }
 
+// Stop implements [driver.Driver].
+func (s *Store) Stop(ctx context.Context, id holdfast.SessionID, user holdfast.UserID, stop string) (driver.StopInfo, error) {
+	if err := id.Validate(); err != nil {
+		return driver.StopInfo{}, err
+	}
+	if err := holdfast.ValidateKey("id", stop); err != nil {
+		return driver.StopInfo{}, err
+	}
+	return s.driver.Stop(ctx, id, user, stop)
+}
+
+// WaitingStops implements [driver.Driver].
+func (s *Store) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
+	return s.driver.WaitingStops(ctx, after, limit)
+}
+
 // Delete implements [driver.Driver].
 func (s *Store) Delete(ctx context.Context, id holdfast.SessionID) error {
 	if err := id.Validate(); err != nil {

@@ -10,6 +10,8 @@ export default defineConfig({
   },
   // The packages see each other's sources: nothing has to be built before the tests.
   resolve: {
-    alias: [{ find: /^@holdfast\/(client|outbox|react|status)$/, replacement: source("$1/src/index.ts") }],
+    alias: [
+      { find: /^@holdfast\/(client|outbox|react|status|producer|ai-sdk)$/, replacement: source("$1/src/index.ts") },
+    ],
   },
 });

@@ -32,6 +32,7 @@ type members struct {
 	Sub   subMembers   `json:",embed"`
 	Entry entryMembers `json:",embed"`
 	End   endMembers   `json:",embed"`
+	Stop  stopMembers  `json:",embed"`
 
 	// page
 	Before holdfast.Offset  `json:"before"`
@@ -117,6 +118,21 @@ type endMembers struct {
 	Park    bool           `json:"park"`
 }
 
+// stopMembers are those of stop, and what stops add to run and ack.
+type stopMembers struct {
+	Run     holdfast.Offset    `json:"run"`
+	Answers holdfast.Offset    `json:"answers"`
+	State   holdfast.StopState `json:"state"`
+	Stop    *stopObject        `json:"stop"`
+}
+
+type stopObject struct {
+	ID     string             `json:"id"`
+	User   holdfast.UserID    `json:"u"`
+	Client holdfast.ClientID  `json:"c"`
+	State  holdfast.StopState `json:"state"`
+}
+
 // spare holds members that are not in use, empty. They are large; thousands of connections that do nothing but ping would
 // fill the memory with them.
 var spare = sync.Pool{New: func() any { return new(members) }}
@@ -181,6 +197,8 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &PageRequest{m.ID, m.Session, m.Before, holdfast.Offset(max(m.After, 0)), m.Limit}, nil
 	case TypeSend:
 		return &Send{m.Session, m.ID, stdjson.RawMessage(m.Data)}, nil
+	case TypeStop:
+		return &Stop{m.Session, m.ID, m.Stop.Run, m.Stop.Answers}, nil
 	case TypeSignal:
 		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
 	case TypeToken:
@@ -268,7 +286,7 @@ func DecodeServer(msg []byte) (ServerFrame, error) {
 	case TypePage:
 		return m.page()
 	case TypeAck:
-		return &Ack{m.Session, m.ID, m.Offset, m.Tag, m.At, m.Duplicate}, nil
+		return &Ack{m.Session, m.ID, m.Offset, m.Tag, m.At, m.Duplicate, m.Stop.State}, nil
 	case TypeErr:
 		return &ErrFrame{m.Re, m.Session, m.ID, m.code(), m.End.Message, m.After}, nil
 	case TypeSignal:
@@ -324,6 +342,10 @@ func (m *members) entry() holdfast.Entry {
 	e.Kind = holdfast.KindRun
 	e.Run = &holdfast.Run{
 		Status: m.Entry.Status, Fragments: holdfast.FragmentNo(m.N), Tag: m.Entry.Chain, End: stdjson.RawMessage(m.Entry.RunResult),
+		Answers: m.Stop.Answers,
+	}
+	if s := m.Stop.Stop; s != nil {
+		e.Run.Stop = holdfast.Stop{ID: s.ID, From: holdfast.Sender{User: s.User, Client: s.Client}, State: s.State}
 	}
 	for _, s := range m.Entry.Body {
 		// Where the fragments ended is not told to readers, who have no use for it.

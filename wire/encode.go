@@ -66,6 +66,12 @@ func (o *object) optInt(n string, v int64) {
 	}
 }
 
+func (o *object) optUint(n string, v uint64) {
+	if v != 0 {
+		o.uint(n, v)
+	}
+}
+
 // flag appends the member unless v is false.
 func (o *object) flag(n string, v bool) {
 	if v {
@@ -203,6 +209,16 @@ func appendRun(o *object, r *holdfast.Run) []byte {
 	}
 	o.b = append(o.b, ']')
 	o.optRaw("end", r.End)
+	o.optUint("answers", uint64(r.Answers))
+	if r.Stop.State != "" {
+		o.name("stop")
+		stop := open(o.b)
+		stop.str("id", r.Stop.ID)
+		stop.opt("u", string(r.Stop.From.User))
+		stop.opt("c", string(r.Stop.From.Client))
+		stop.str("state", string(r.Stop.State))
+		o.b = stop.end()
+	}
 	return o.end()
 }
 
@@ -295,7 +311,7 @@ func RunFrames(s holdfast.SessionID, epoch holdfast.Epoch, e *holdfast.Entry) []
 		return [][]byte{AppendEntry(nil, s, epoch, e)}
 	}
 	opened := *e
-	opened.Run = &holdfast.Run{Status: holdfast.RunOpen}
+	opened.Run = &holdfast.Run{Status: holdfast.RunOpen, Answers: e.Run.Answers, Stop: e.Run.Stop}
 	out := [][]byte{AppendEntry(nil, s, epoch, &opened)}
 	frags, _ := Frags(s, holdfast.RunCursor{Run: e.Offset}, e.Run.Body.Fragments())
 	for i := range frags {
@@ -386,6 +402,7 @@ func appendAck(dst []byte, f *Ack) []byte {
 	o.uint("g", uint64(f.Tag))
 	o.int("at", f.At)
 	o.flag("dup", f.Duplicate)
+	o.opt("state", string(f.State))
 	return o.end()
 }
 
@@ -433,6 +450,12 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o.str("s", string(f.Session))
 		o.str("id", f.ID)
 		o.raw("data", f.Data)
+	case *Stop:
+		o = begin(dst, TypeStop)
+		o.str("s", string(f.Session))
+		o.str("id", f.ID)
+		o.optUint("run", uint64(f.Run))
+		o.optUint("answers", uint64(f.Answers))
 	case *Signal:
 		return appendSignal(dst, f)
 	case *TokenRefresh:

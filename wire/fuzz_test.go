@@ -55,6 +55,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"wait not a number":     {`{"t":"hello","v":1,"wait":"long"}`, "/wait"},
 		"take of no number":     {`{"t":"take","gen":"8"}`, "/gen"},
 		"take with a bad sub":   {`{"t":"take","gen":8,"subs":[{"s":"x","cur":{"r":[[1,2]]}}]}`, "/cur/r"},
+		"run not a number":      {`{"t":"stop","run":"8"}`, "/run"},
+		"stop not an object":    {`{"t":"run","stop":"x"}`, "/stop"},
 		"park not a boolean":    {`{"t":"bye","park":1}`, "/park"},
 		"cursor not an object":  {`{"t":"sub","s":"x","cur":"k.1"}`, "/cur"},
 		"cursor run too short":  {`{"t":"sub","s":"x","cur":{"e":"a","o":1,"g":1,"r":[[1,2]]}}`, "/cur/r"},

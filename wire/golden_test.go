@@ -53,6 +53,8 @@ func clientFrames() map[string]ClientFrame {
 		"page back":              &PageRequest{ID: "p1", Session: "chat-1", Before: 798, Limit: 50},
 		"page on":                &PageRequest{ID: "p2", Session: "chat-1", After: 798},
 		"send":                   &Send{Session: "chat-1", ID: "c-7f:12", Data: json.RawMessage(`{"text":"Grüße \"all\"\n\u2028"}`)},
+		"stop":                   &Stop{Session: "chat-1", ID: "c-7f:13", Run: 806},
+		"stop of an answer":      &Stop{Session: "chat-1", ID: "c-7f:13", Answers: 805},
 		"signal from client":     &Signal{Session: "chat-1", Data: json.RawMessage(`{"typing":true}`)},
 		"token refresh":          &TokenRefresh{Token: "new.tok.en"},
 		"ping from client":       &Ping{N: 3},
@@ -76,6 +78,13 @@ func entryFrames() map[string]ServerFrame {
 		"state over a hole": entry(holdfast.Entry{Offset: 9, First: 5, Tag: 18, Kind: holdfast.KindState, Key: "progress",
 			Data: json.RawMessage(`{"done":3,"total":9}`)}, ""),
 		"event": entry(holdfast.Entry{Offset: 10, First: 10, Tag: 19, Kind: holdfast.KindEvent, Data: json.RawMessage(`null`)}, ""),
+		"event of a stop": entry(holdfast.Entry{Offset: 807, First: 807, Tag: 22, Kind: holdfast.KindEvent, ID: "c-7f:13", From: human,
+			Data: json.RawMessage(`{"stop":{"id":"c-7f:13","run":806,"answers":805,"state":"requested","u":"anna","c":"c-7f"}}`)}, ""),
+		"run to be stopped": entry(holdfast.Entry{Offset: 806, First: 806, Tag: 23, Kind: holdfast.KindRun, Run: &holdfast.Run{
+			Status: holdfast.RunOpen, Fragments: 1, Tag: 5, Body: holdfast.Body{{Text: "x"}}, Answers: 805,
+			Stop: holdfast.Stop{ID: "c-7f:13", From: human, State: holdfast.StopRequested}}}, ""),
+		"run stopped by the backend": entry(holdfast.Entry{Offset: 806, First: 806, Tag: 23, Kind: holdfast.KindRun, Run: &holdfast.Run{
+			Status: holdfast.RunStopped, End: json.RawMessage(`1`), Stop: holdfast.Stop{ID: "s", State: holdfast.StopUnreachable}}}, ""),
 		"run opened": entry(holdfast.Entry{Offset: 11, First: 11, Tag: 20, Kind: holdfast.KindRun, ID: "answer-1",
 			Data: json.RawMessage(`{"role":"assistant"}`), Run: &holdfast.Run{Status: holdfast.RunOpen}}, ""),
 		"run in the middle": entry(holdfast.Entry{Offset: 11, First: 11, Tag: 20, Kind: holdfast.KindRun, Run: &holdfast.Run{
@@ -115,6 +124,8 @@ func controlFrames() map[string]ServerFrame {
 		"live":                        &Live{Session: "chat-1", Offset: 812},
 		"ack":                         &Ack{Session: "chat-1", ID: "c-7f:12", Offset: 813, Tag: 55122, At: at.UnixMilli()},
 		"ack of a repeat":             &Ack{Session: "chat-1", ID: "c-7f:12", Offset: 813, Tag: 55122, At: at.UnixMilli(), Duplicate: true},
+		"ack of a stop":               &Ack{Session: "chat-1", ID: "c-7f:13", Offset: 807, Tag: 22, At: at.UnixMilli(), State: holdfast.StopRequested},
+		"err of a stop":               &ErrFrame{Re: TypeStop, Session: "chat-1", ID: "c-7f:13", Code: holdfast.CodeForbidden, Message: "the token does not allow it"},
 		"err of a send":               &ErrFrame{Re: TypeSend, Session: "chat-1", ID: "c-7f:12", Code: holdfast.CodeTooLarge, Message: "data has 300000 bytes"},
 		"err with after":              &ErrFrame{Re: TypeSend, Session: "chat-1", ID: "c-7f:12", Code: holdfast.CodeRateLimited, Message: "slow down", After: 1500},
 		"signal from server":          &Signal{Session: "chat-1", Data: json.RawMessage(`{"typing":true}`), From: holdfast.Sender{User: "anna", Client: "c-7f"}},

@@ -6,7 +6,9 @@
 // Every frame is one JSON object (RFC 8259) in one text message, at most [Limits] large. Its member t names its type.
 // A receiver skips frames of types and members that it does not know, so both sides may learn new ones. Over WebSocket
 // the path is /v1/ws/<n>, with any n: a client varies it from dial to dial, because browsers delay repeated dials of one
-// URL after failures. The subprotocol, if one is offered, is "holdfast.v1".
+// URL after failures. The subprotocol, if one is offered, is "holdfast.v1". The first message may come with the dial itself,
+// which saves a round trip: as a further subprotocol "hello." and the message in base64url without padding (RFC 4648 §5).
+// It is never the one chosen.
 //
 // # Flow
 //
@@ -17,6 +19,8 @@
 //	send (id, data)                  -->
 //	                                 <--  entry (to every reader), ack (to the sender), in either order
 //	                                 <--  run, frag, frag ..., end
+//	stop (id, run)                   -->
+//	                                 <--  entry (the event, to every reader), ack; later end, and entry with the outcome
 //	ping / pong, both ways, when nothing else was sent for a while
 //	bye                              -->  or the other way round
 //
@@ -51,8 +55,8 @@
 //	POST <n>/poll     body: hello, perhaps with wait. Answer: NDJSON, complete when there was something besides welcome,
 //	                  sub with outcome continuous, live and ping, or when wait is over. The next poll has gen + 1 and the
 //	                  cursors come to.
-//	POST send         body: NDJSON; a hello of mode aside, then up to [MaxAside] frames of the types send, signal, page,
-//	                  token and bye. Answer: NDJSON; ready, then what answers each. It touches no connection.
+//	POST send         body: NDJSON; a hello of mode aside, then up to [MaxAside] frames of the types send, stop, signal,
+//	                  page, token and bye. Answer: NDJSON; ready, then what answers each. It touches no connection.
 //	GET  ready        204, or 503 with Retry-After: whether dialing is of use.
 //	POST report       the client's log, as JSON.
 //
@@ -76,6 +80,20 @@
 // session, and have becomes from-1. Open runs and the latest states that stand before from come then too, since they
 // still matter: an entry or run below from whose offset the client does not hold is new to it, and leaves have as it is.
 // A sub may come at any time and means the same each time: the session was answered anew.
+//
+// # Stops
+//
+// A client whose token grants it stops a run, or the answer to a message, which may not have begun. What becomes of the stop
+// is told to all readers by entries of kind event, whose data is
+//
+//	{"stop":{"id":"c-7f:13","run":806,"answers":805,"state":"requested","u":"anna","c":"c-7f"}}
+//
+// first with state requested, or too_late if the run had ended, and later with the outcome: stopped (by the run's producer),
+// too_late (the producer ended the run in another way) or unreachable (the producer was not heard of in time, and the server
+// ended the run as stopped; or no run came). id, u and c are of the stop and its author; the later entry's own author is the
+// server. run is left out while there is none, answers where the run answers nothing. A run frame says how its stop stands.
+// From requested on no fragments are appended to the run. There is one stop of a run: asking again by another id is acked
+// with the first one's place and state.
 //
 // # Ends
 //
@@ -122,6 +140,7 @@ const (
 	TypeUnsub  Type = "unsub"  // stop reading a session; not answered
 	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
 	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id
+	TypeStop   Type = "stop"   // stop a run, or the answer to a message; answered by ack or err with the same id
 	TypeSignal Type = "signal" // tell the other readers, not the log; answered only by err
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
@@ -215,6 +234,15 @@ type Send struct {
 	Data    json.RawMessage
 }
 
+// Stop is {"t":"stop","s":"...","id":"...","run":806}, or "answers":805 instead of run: the latest open run that answers that
+// message, else the latest that did, else the next that will. The id is of one kind with those of send, and makes it
+// idempotent: repeat it until it is acked.
+type Stop struct {
+	Session      holdfast.SessionID
+	ID           string
+	Run, Answers holdfast.Offset
+}
+
 // Signal is {"t":"signal","s":"...","data":...}; from the server with u and c, the sender's user and client. It reaches
 // whoever is connected now.
 type Signal struct {
@@ -288,7 +316,8 @@ type Live struct {
 //
 // For a run it is {"t":"run","s":"...","o":806,...,"status":"open","n":40,"h":99213,"body":[...],"end":...}, without k and key; data
 // is what it was opened with. An element of body is {"p":"part","d":"text"} or {"p":"part","v":event}; p is left out where
-// empty. end is left out where empty. A large run is sent as it was when it was opened, and then frag and end frames.
+// empty. end is left out where empty. "answers":805 is there if the run answers the message at that offset, and
+// "stop":{"id":"...","u":"...","c":"...","state":"requested"} if it has a stop; u and c are left out where empty. A large run is sent as it was when it was opened, and then frag and end frames.
 type EntryFrame struct {
 	Session holdfast.SessionID
 	// Epoch is set in the first entry of an epoch only.
@@ -333,7 +362,8 @@ type PageAnswer struct {
 }
 
 // Ack is {"t":"ack","s":"...","id":"...","o":813,"g":55122,"at":1790000000000,"dup":true}. dup is left out unless the message had been
-// written before; o is then where.
+// written before; o is then where. For a stop, o is where the event stands that told of it first, and "state":"requested" says
+// how it stands now.
 type Ack struct {
 	Session   holdfast.SessionID
 	ID        string
@@ -341,6 +371,8 @@ type Ack struct {
 	Tag       holdfast.Tag
 	At        int64
 	Duplicate bool
+	// State is set in the answer to a stop.
+	State holdfast.StopState
 }
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
@@ -360,8 +392,8 @@ type Expiring struct{ In int64 }
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
-// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Signal, *TokenRefresh, *Ping, *Pong, *Bye
-// or *Unknown.
+// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Signal, *TokenRefresh, *Ping, *Pong,
+// *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -371,6 +403,7 @@ func (*Sub) clientFrame()          {}
 func (*Unsub) clientFrame()        {}
 func (*PageRequest) clientFrame()  {}
 func (*Send) clientFrame()         {}
+func (*Stop) clientFrame()         {}
 func (*Signal) clientFrame()       {}
 func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}

@@ -30,6 +30,7 @@ type nodeSettings struct {
 	server server.Options
 	keep   store.Retention
 	feed   time.Duration
+	hooks  webhookSettings
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -47,6 +48,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.HelloTimeout, "hello-timeout", 10*time.Second, "how long a connection may take to authenticate, and one in standby to be taken")
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
+	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
@@ -57,7 +59,8 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.Int64Var(&n.keep.MaxEntries, "keep-entries", 0, "how many entries a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
-	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages is kept")
+	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages and ends of runs is kept")
+	n.hooks.register(f)
 }
 
 // logger makes the program's logger.
@@ -84,6 +87,11 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
+	hooks, err := n.hooks.endpoints()
+	if err != nil {
+		return nil, err
+	}
+	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
 	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
 	return server.New(o)
 }

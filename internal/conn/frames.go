@@ -73,6 +73,8 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.page(ctx, f)
 	case *wire.Send:
 		c.send(ctx, f)
+	case *wire.Stop:
+		c.stop(ctx, f)
 	case *wire.Signal:
 		c.signal(f)
 	case *wire.TokenRefresh:
@@ -116,6 +118,8 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		return
 	case *wire.Send:
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
+	case *wire.Stop:
+		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
@@ -373,6 +377,36 @@ func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
 		return nil, holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow sending to this session")
 	}
 	return c.checkData(f.Data)
+}
+
+// stop asks for a run to be stopped. As for a send, the next frame is read after it is durable.
+func (c *Conn) stop(ctx context.Context, f *wire.Stop) {
+	if err := c.checkStop(f); err != nil {
+		c.refuse(wire.TypeStop, f.Session, f.ID, err)
+		return
+	}
+	from := holdfast.Sender{User: c.grant.Load().User, Client: c.client}
+	res, err := c.cfg.Log.Apply(ctx, f.Session, driver.RequestStop{ID: f.ID, From: from, Run: f.Run, Answers: f.Answers})
+	if err != nil {
+		c.refuse(wire.TypeStop, f.Session, f.ID, err)
+		return
+	}
+	w := res.Entries[0]
+	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
+		State: res.Stop.State})
+}
+
+func (c *Conn) checkStop(f *wire.Stop) error {
+	if err := f.Session.Validate(); err != nil {
+		return err
+	}
+	if err := holdfast.ValidateKey("stop id", f.ID); err != nil {
+		return err
+	}
+	if !c.grant.Load().Allows(holdfast.ActionStop, f.Session) {
+		return holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow stopping in this session")
+	}
+	return nil
 }
 
 // checkData returns the data without insignificant white space.

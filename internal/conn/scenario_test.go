@@ -36,6 +36,7 @@ func TestClause1_OffsetsOnlyGrow(t *testing.T)           { playAll(t, "clause1_*
 func TestClause3_OneOrder(t *testing.T)                  { playAll(t, "clause3_*") }
 func TestClause4_RepeatedSendIsWrittenOnce(t *testing.T) { playAll(t, "clause4_*") }
 func TestClause6_AResumeIsAlwaysAnswered(t *testing.T)   { playAll(t, "clause6_*") }
+func TestClause8_StopIsAFact(t *testing.T)               { playAll(t, "clause8_*") }
 func TestClause9_ADisconnectIsNothing(t *testing.T)      { playAll(t, "clause9_*") }
 func TestClause10_AGhostIsReplacedAlone(t *testing.T)    { playAll(t, "clause10_*") }
 func TestClause11_SlowIsNotKicked(t *testing.T)          { playAll(t, "clause11_*") }
@@ -129,6 +130,8 @@ func (tokens) Verify(_ context.Context, token string) (holdfast.Grant, error) {
 			g.Read = append(g.Read, value)
 		case "send":
 			g.Send = append(g.Send, value)
+		case "stop":
+			g.Stop = append(g.Stop, value)
 		case "for":
 			d, err := time.ParseDuration(value)
 			if err != nil {
@@ -222,7 +225,7 @@ func (st *stage) dial(who string, info transport.Info) {
 	st.order = append(st.order, who)
 }
 
-// backend does one write: "message S DATA", "state S KEY DATA", "run S ID", "text S ID WORD...", "end S ID STATUS",
+// backend does one write: "message S DATA", "state S KEY DATA", "run S ID [MESSAGE]", "settle S ID STOP", "text S ID WORD...", "end S ID STATUS",
 // "trim S OFFSET", "delete S", "flood S N".
 func (st *stage) backend(what string) {
 	word := strings.SplitN(what, " ", 4)
@@ -235,7 +238,15 @@ func (st *stage) backend(what string) {
 	case "state":
 		op = driver.Append{Entries: []driver.NewEntry{{Kind: holdfast.KindState, Key: word[2], Data: json.RawMessage(word[3])}}}
 	case "run":
-		op = driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: word[2]}}
+		message := uint64(0)
+		if len(word) == 4 {
+			var err error
+			message, err = strconv.ParseUint(word[3], 10, 64)
+			st.must(err)
+		}
+		op = driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: word[2]}, Answers: holdfast.Offset(message)}
+	case "settle":
+		op = driver.SettleStop{Run: st.runs[key].Run, ID: word[3]}
 	case "text":
 		r := st.runs[key]
 		for _, w := range strings.Fields(word[3]) {

@@ -39,6 +39,12 @@ func final(err error) bool {
 	return errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusTooManyRequests
 }
 
+// stopped reports whether somebody has asked for the run to be stopped.
+func stopped(err error) bool {
+	var p *problem
+	return errors.As(err, &p) && p.Code == holdfast.CodeStopped
+}
+
 // ask is one request.
 type ask struct {
 	method, path string

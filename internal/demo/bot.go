@@ -42,8 +42,9 @@ type feedItem struct {
 	Cursor  string             `json:"cursor"`
 	Session holdfast.SessionID `json:"session"`
 	Entry   struct {
-		ID   string          `json:"id"`
-		Data json.RawMessage `json:"data"`
+		Offset holdfast.Offset `json:"offset"`
+		ID     string          `json:"id"`
+		Data   json.RawMessage `json:"data"`
 	} `json:"entry"`
 }
 
@@ -135,7 +136,7 @@ func (b *bot) act(ctx context.Context, it *feedItem) error {
 	if said.Text == "" {
 		return nil
 	}
-	return b.startAnswer(ctx, it.Session, it.Entry.ID, said.Text)
+	return b.startAnswer(ctx, it, said.Text)
 }
 
 func answerID(message string) string { return "answer:" + message }
@@ -155,11 +156,12 @@ type runState struct {
 	Fragments int                `json:"fragments"`
 }
 
-func (b *bot) startAnswer(ctx context.Context, s holdfast.SessionID, message, question string) error {
+func (b *bot) startAnswer(ctx context.Context, it *feedItem, question string) error {
+	s, message := it.Session, it.Entry.ID
 	if len(question) > 2000 {
 		question = strings.ToValidUTF8(question[:2000], "")
 	}
-	run, err := b.open(ctx, s, answerData{"assistant", message, question})
+	run, err := b.open(ctx, s, answerData{"assistant", message, question}, it.Entry.Offset)
 	if err != nil || run.Status != holdfast.RunOpen {
 		return err
 	}
@@ -167,9 +169,10 @@ func (b *bot) startAnswer(ctx context.Context, s holdfast.SessionID, message, qu
 	return nil
 }
 
-func (b *bot) open(ctx context.Context, s holdfast.SessionID, data answerData) (runState, error) {
+// open opens the run that answers a message, or takes it over; then the message is known already.
+func (b *bot) open(ctx context.Context, s holdfast.SessionID, data answerData, answers holdfast.Offset) (runState, error) {
 	var run runState
-	body := map[string]any{"id": answerID(data.Re), "data": data, "takeOver": true}
+	body := map[string]any{"id": answerID(data.Re), "data": data, "takeOver": true, "answers": answers}
 	err := b.api.insist(ctx, post(sessionPath(s, "/runs"), body), &run)
 	return run, err
 }
@@ -182,7 +185,7 @@ func (b *bot) goOn(ctx context.Context, s holdfast.SessionID, run holdfast.Offse
 	if err := b.api.insist(ctx, get(sessionPath(s, fmt.Sprintf("/runs/%d", run))), &entry); err != nil {
 		return err
 	}
-	state, err := b.open(ctx, s, entry.Data)
+	state, err := b.open(ctx, s, entry.Data, 0)
 	if err != nil || state.Status != holdfast.RunOpen {
 		return err
 	}
@@ -200,6 +203,9 @@ func (b *bot) write(ctx context.Context, s holdfast.SessionID, run runState, mes
 	for n := run.Fragments; n < len(words); n++ {
 		word := map[string]any{"fence": run.Fence, "after": n, "fragments": []fragment{words[n]}}
 		err := b.api.insist(ctx, post(path, word), nil)
+		if stopped(err) {
+			return b.end(ctx, s, run, holdfast.RunStopped, n)
+		}
 		if err != nil {
 			return err
 		}
@@ -213,6 +219,10 @@ func (b *bot) write(ctx context.Context, s holdfast.SessionID, run runState, mes
 			sleep(ctx, rand.N(8*b.word))
 		}
 	}
-	end := map[string]any{"fence": run.Fence, "status": holdfast.RunComplete, "data": map[string]int{"words": len(words)}}
+	return b.end(ctx, s, run, holdfast.RunComplete, len(words))
+}
+
+func (b *bot) end(ctx context.Context, s holdfast.SessionID, run runState, status holdfast.RunStatus, words int) error {
+	end := map[string]any{"fence": run.Fence, "status": status, "data": map[string]int{"words": words}}
 	return b.api.insist(ctx, post(sessionPath(s, fmt.Sprintf("/runs/%d/end", run.Run)), end), nil)
 }

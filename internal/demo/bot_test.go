@@ -152,6 +152,24 @@ func TestBotAnswers(t *testing.T) {
 	}
 }
 
+// Somebody stops the answer, by the message that it answers; the bot ends it.
+func TestBotHeedsAStop(t *testing.T) {
+	n := newNode(t)
+	defer n.start(t)()
+	n.say(t, "demo:lobby:atlas", "m1", `{"text":"Tell me all."}`)
+	n.until(t, func() bool {
+		all := n.page(t, "demo:lobby:atlas")
+		return len(all) == 2 && all[1].Run.Fragments >= 3
+	})
+	if _, err := n.log.Apply(t.Context(), "demo:lobby:atlas", driver.RequestStop{ID: "x", Answers: 1}); err != nil {
+		t.Fatal(err)
+	}
+	n.until(t, func() bool { return n.page(t, "demo:lobby:atlas")[1].Run.Status.Ended() })
+	if run := n.page(t, "demo:lobby:atlas")[1].Run; run.Status != holdfast.RunStopped || run.Stop.State != holdfast.StopStopped {
+		t.Errorf("the run is %s, its stop %+v", run.Status, run.Stop)
+	}
+}
+
 // The bot is stopped in the middle of an answer and of a task, three times, and goes on each time.
 func TestBotGoesOnAfterRestarts(t *testing.T) {
 	n := newNode(t)

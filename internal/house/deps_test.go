@@ -43,7 +43,7 @@ type rule struct {
 const jsonLib = "github.com/go-json-experiment/json/..."
 
 var (
-	pure  = []string{"./internal/session/...", "./internal/policy/...", "./internal/presence/..."}
+	pure  = []string{"./internal/webhook/schedule/...", "./internal/session/...", "./internal/policy/...", "./internal/presence/..."}
 	doors = []string{"./internal/door/...", "./internal/doors/..."}
 	// effects are what pure packages leave to the shells around them.
 	effects = []string{
@@ -157,6 +157,7 @@ var libraries = []struct {
 	{"github.com/coder/websocket/...", nil},
 	{"github.com/google/go-cmp/...", nil},
 	{"github.com/rogpeppe/go-internal/...", nil},
+	{"github.com/standard-webhooks/standard-webhooks/...", nil},
 	{"go.uber.org/goleak", nil},
 	{"pgregory.net/rapid", nil},
 }

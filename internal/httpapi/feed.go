@@ -44,7 +44,7 @@ func feedItemOf(i *driver.FeedItem) feedItem {
 func FeedItem(i *driver.FeedItem) ([]byte, error) { return json.Marshal(feedItemOf(i)) }
 
 // feedKinds says which items a reader wants.
-type feedKinds struct{ messages, ends bool }
+type feedKinds struct{ messages, ends, stops bool }
 
 // kinds reads the parameter kinds. Left out, it means the messages alone, so that a reader who knows of nothing else gets
 // nothing else.
@@ -58,8 +58,10 @@ func (q *query) kinds() (k feedKinds) {
 			k.messages = true
 		case "end":
 			k.ends = true
+		case "stop":
+			k.stops = true
 		default:
-			q.fail("the query parameter kinds holds %q; message and end are known", clip(kind))
+			q.fail("the query parameter kinds holds %q; message, end and stop are known", clip(kind))
 		}
 	}
 	return k
@@ -68,6 +70,9 @@ func (q *query) kinds() (k feedKinds) {
 func (k feedKinds) want(i *driver.FeedItem) bool {
 	if i.End() {
 		return k.ends
+	}
+	if i.Entry.Kind == holdfast.KindEvent {
+		return k.stops // the only events that are fed
 	}
 	return k.messages
 }

@@ -71,6 +71,9 @@ func (w *watched) change(c driver.Change) {
 		if it.End != nil {
 			w.letGo(it.End.Run)
 		}
+		if it.Stop != nil {
+			w.letGo(it.Stop.Run)
+		}
 	}
 	close(w.next)
 	w.next = make(chan struct{})
@@ -239,7 +242,7 @@ func newBench(t *testing.T, change func(*httpapi.Options)) *bench {
 		{Conn: "c-3", User: "bob", Client: "tab", Generation: 1, Since: time.Unix(7, 0)},
 	}}
 	b.opts = httpapi.Options{
-		Log: log, Auth: someGrants(), Connections: b.conns, Leases: b.watched, FeedChanged: b.watched.changed,
+		Log: log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
 		Stopping: b.stop, Logger: slog.New(slog.NewTextHandler(b.logged, nil)),
 	}
 	if change != nil {

@@ -33,6 +33,9 @@ type runContents struct {
 	// Body is nil where the run is told of without it, and then left out.
 	Body []segmentObject `json:"body,omitzero"`
 	End  jsontext.Value  `json:"end,omitzero"`
+	// Answers is the offset of the message that the run answers.
+	Answers holdfast.Offset `json:"answers,omitzero"`
+	Stop    *stopObject     `json:"stop,omitzero"`
 }
 
 // segmentObject is a stretch of text of one part, or one event.
@@ -55,7 +58,8 @@ func entryOf(epoch holdfast.Epoch, e *holdfast.Entry) entryObject {
 		out.Position = holdfast.Position{Epoch: epoch, Offset: e.Offset, Tag: e.Tag}.String()
 	}
 	if e.Run != nil {
-		out.Run = &runContents{e.Run.Status, e.Run.Fragments, segmentsOf(e.Run.Body), jsontext.Value(e.Run.End)}
+		out.Run = &runContents{e.Run.Status, e.Run.Fragments, segmentsOf(e.Run.Body), jsontext.Value(e.Run.End), e.Run.Answers,
+			stopOf(&e.Run.Stop)}
 	}
 	return out
 }

@@ -1,5 +1,6 @@
 // Package httpapi is the HTTP API of an application's backend: it writes entries, states and runs into sessions, pipes
-// a model's answer into a run, reads history, follows what users send, and lists and ends connections.
+// a model's answer into a run, reads history, follows what users send, looks after webhooks, and lists
+// and ends connections.
 //
 // # Contract
 //
@@ -40,6 +41,7 @@ type Log interface {
 	Info(ctx context.Context, s holdfast.SessionID) (driver.Info, error)
 	Read(ctx context.Context, s holdfast.SessionID, q driver.Query) (driver.Page, error)
 	Run(ctx context.Context, s holdfast.SessionID, run holdfast.Offset, after holdfast.FragmentNo) (holdfast.Entry, error)
+	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (driver.StopInfo, error)
 	States(ctx context.Context, s holdfast.SessionID) ([]holdfast.Entry, error)
 	TagAt(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Tag, bool, error)
 	Sessions(ctx context.Context, prefix string, after holdfast.SessionID, limit int) ([]driver.Info, error)
@@ -60,7 +62,7 @@ type Auth interface {
 // Leases keeps the producers of runs alive. A pipe is a producer for as long as it is open, even while no text comes.
 type Leases interface {
 	// Hold keeps the lease of a run for the producer with the given fence until release is called, which is once. lost
-	// is closed when the run ends or another producer takes it over; it may be closed without cause.
+	// is closed when the run ends, a stop of it is requested, or another producer takes it over; it may be closed without cause.
 	Hold(s holdfast.SessionID, run holdfast.Offset, fence holdfast.Fence) (lost <-chan struct{}, release func())
 }
 
@@ -72,6 +74,8 @@ type Options struct {
 	Auth Auth
 	// Connections are the live connections. Nil: there are none.
 	Connections Connections
+	// Webhooks are the receivers of events. Nil: there are none.
+	Webhooks Webhooks
 	// Leases are told of open pipes. Nil: a pipe that stays silent for longer than the server's lease time loses its run,
 	// and learns of a stop only at the next text or after Limits.PipeCheck.
 	Leases Leases
@@ -144,6 +148,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Connections == nil {
 		o.Connections = noConnections{}
+	}
+	if o.Webhooks == nil {
+		o.Webhooks = noWebhooks{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -59,11 +59,11 @@ func (a *api) putPipe(c *call) error {
 		return err
 	}
 	c.w.Header().Set("Holdfast-Run", p.id)
-	if err := p.open(); err != nil {
+	if err := p.heed(p.open()); err != nil {
 		return err
 	}
 	in := startIntake(c.r.Body)
-	err := p.pump(in)
+	err := p.heed(p.pump(in))
 	if !c.bodyRead {
 		// The answer goes out before the reading is broken off; it says why.
 		a.refuse(c, err)
@@ -146,6 +146,9 @@ func (p *pipe) open() error {
 	// A completed run is not refused yet: if the body is its text, this is the repeat of a request whose answer was lost.
 	if p.run.Status.Ended() && p.run.Status != holdfast.RunComplete {
 		return p.ended()
+	}
+	if p.run.Stop.State != "" && !p.run.Status.Ended() {
+		return p.stopped(&p.run)
 	}
 	text, err := p.textSoFar()
 	if err != nil {
@@ -295,7 +298,32 @@ func (p *pipe) finish(cause error) error {
 	return nil
 }
 
+// heed ends the run as stopped if that is why the pipe ends, and its end is the pipe's to say: whoever sends a text to its end
+// has nothing else that would.
+func (p *pipe) heed(err error) error {
+	if holdfast.CodeOf(err) != holdfast.CodeStopped || !p.end || p.run.Status.Ended() {
+		return err
+	}
+	res, failed := p.a.apply(p.c, driver.EndRun{Run: p.run.Run, Fence: p.run.Fence, Status: holdfast.RunStopped})
+	if failed != nil {
+		return err // the grace will end it
+	}
+	p.run = res.Run
+	return p.stopped(&res.Run)
+}
+
+func (p *pipe) stopped(r *holdfast.RunInfo) error {
+	message := "a stop of the run was requested; stop writing"
+	if !r.Status.Ended() {
+		message += ", and end it as stopped"
+	}
+	return &holdfast.Error{Code: holdfast.CodeStopped, Run: r, Message: message}
+}
+
 func (p *pipe) ended() error {
+	if p.run.Status == holdfast.RunStopped && p.run.Stop.State != "" {
+		return p.stopped(&p.run)
+	}
 	return &holdfast.Error{Code: holdfast.CodeEnded, Run: &p.run, Message: "the run has ended: " + string(p.run.Status) +
 		"; stop writing"}
 }
@@ -316,6 +344,8 @@ func (p *pipe) stillMine() error {
 		switch {
 		case r.Run != p.run.Run || info.Epoch != p.epoch:
 			continue
+		case r.Fence == p.run.Fence && r.Stop.State != "":
+			return p.stopped(r)
 		case r.Fence == p.run.Fence:
 			return nil
 		}
@@ -333,5 +363,6 @@ func (p *pipe) howItEnded(ctx context.Context, epoch holdfast.Epoch) error {
 		return err
 	}
 	p.run.Status, p.run.Fence, p.run.Fragments, p.run.Tag = e.Run.Status, e.Run.Fence, e.Run.Fragments, e.Run.Tag
+	p.run.Stop = e.Run.Stop
 	return p.ended()
 }

@@ -39,6 +39,8 @@ func outcomeOf(code holdfast.Code) outcome {
 		return outcome{http.StatusConflict, "Another producer has taken the run over", 0}
 	case holdfast.CodeEnded:
 		return outcome{http.StatusConflict, "The run has ended", 0}
+	case holdfast.CodeStopped:
+		return outcome{http.StatusConflict, "A stop of the run was requested", 0}
 	case holdfast.CodeGap:
 		return outcome{http.StatusConflict, "Something is missing before what was sent", 0}
 	case holdfast.CodeLost:

@@ -215,7 +215,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	statuses := map[holdfast.Code]int{
 		holdfast.CodeInvalid: 400, holdfast.CodeTooLarge: 413, holdfast.CodeUnauthorized: 401, holdfast.CodeForbidden: 403,
 		holdfast.CodeNotFound: 404, holdfast.CodeConflict: 409, holdfast.CodeFenced: 409, holdfast.CodeEnded: 409,
-		holdfast.CodeGap: 409, holdfast.CodeLost: 410, holdfast.CodeRateLimited: 429, holdfast.CodeUnavailable: 503,
+		holdfast.CodeStopped: 409, holdfast.CodeGap: 409, holdfast.CodeLost: 410, holdfast.CodeRateLimited: 429, holdfast.CodeUnavailable: 503,
 		holdfast.CodeInternal: 500,
 	}
 	cause := errors.New("a cause that is not for clients")

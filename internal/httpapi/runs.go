@@ -19,12 +19,15 @@ type runObject struct {
 	TextBytes int64               `json:"textBytes"`
 	At        int64               `json:"at"`
 	Changed   int64               `json:"changed"`
+	Answers   holdfast.Offset     `json:"answers,omitzero"`
+	Stop      *stopObject         `json:"stop,omitzero"`
 }
 
 func runOf(r *holdfast.RunInfo) runObject {
 	return runObject{
 		Run: r.Run, ID: r.ID, Status: r.Status, Fence: r.Fence, Fragments: r.Fragments, Bytes: r.Bytes,
-		TextBytes: r.TextBytes, At: r.At.UnixMilli(), Changed: r.Changed.UnixMilli(),
+		TextBytes: r.TextBytes, At: r.At.UnixMilli(), Changed: r.Changed.UnixMilli(), Answers: r.Answers,
+		Stop: stopOf(&r.Stop),
 	}
 }
 
@@ -32,6 +35,7 @@ type runInput struct {
 	ID       string         `json:"id"`
 	Data     jsontext.Value `json:"data"`
 	TakeOver bool           `json:"takeOver"`
+	Answers  uint64         `json:"answers"`
 }
 
 type runAnswer struct {
@@ -59,12 +63,15 @@ func (a *api) postRun(c *call) error {
 	if in.TakeOver && id == "" {
 		return holdfast.Errorf(holdfast.CodeInvalid, "takeOver needs the id that the run was opened with")
 	}
+	if in.Answers > maxNumber {
+		return holdfast.Errorf(holdfast.CodeInvalid, "/answers must be the offset of a message, at most %d", maxNumber)
+	}
 	data, err := compact(in.Data)
 	if err != nil {
 		return err
 	}
 	entry := driver.NewEntry{Kind: holdfast.KindRun, ID: id, Data: data}
-	res, err := a.apply(c, driver.OpenRunOp{Entry: entry, TakeOver: in.TakeOver})
+	res, err := a.apply(c, driver.OpenRunOp{Entry: entry, TakeOver: in.TakeOver, Answers: holdfast.Offset(in.Answers)})
 	if err != nil {
 		return err
 	}
@@ -222,6 +229,8 @@ type contentsAnswer struct {
 	After     holdfast.FragmentNo `json:"after"`
 	Body      []segmentObject     `json:"body"`
 	End       jsontext.Value      `json:"end,omitzero"`
+	Answers   holdfast.Offset     `json:"answers,omitzero"`
+	Stop      *stopObject         `json:"stop,omitzero"`
 }
 
 func (a *api) getRun(c *call) error {
@@ -247,6 +256,7 @@ func (a *api) getRun(c *call) error {
 	out := contentsAnswer{
 		Run: e.Offset, ID: e.ID, At: e.At.UnixMilli(), Data: jsontext.Value(e.Data), Status: e.Run.Status, Fence: e.Run.Fence,
 		Fragments: e.Run.Fragments, After: after, Body: segmentsOf(e.Run.Body), End: jsontext.Value(e.Run.End),
+		Answers: e.Run.Answers, Stop: stopOf(&e.Run.Stop),
 	}
 	return c.answer(http.StatusOK, out)
 }

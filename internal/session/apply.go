@@ -24,6 +24,10 @@ func Apply(info driver.Info, in Input, look Lookup) (Outcome, error) {
 		err = a.fragments(op)
 	case driver.EndRun:
 		err = a.endRun(op)
+	case driver.RequestStop:
+		err = a.requestStop(op)
+	case driver.SettleStop:
+		err = a.settleStop(op)
 	case driver.Trim:
 		err = a.trim(op)
 	case driver.Expire:

@@ -17,7 +17,7 @@ type Compact struct {
 // Compacted returns the compact form of a run whose opening entry and body are given.
 func Compacted(opening holdfast.Entry, body holdfast.Body, end *End) Compact {
 	opening.Run = &holdfast.Run{Status: end.Info.Status, Fence: end.Info.Fence, Fragments: end.Info.Fragments,
-		Tag: end.Info.Tag, Body: body, End: end.Data}
+		Tag: end.Info.Tag, Answers: end.Info.Answers, Stop: end.Info.Stop, Body: body, End: end.Data}
 	return Compact{Entry: opening, Changed: end.Info.Changed, Ended: end.At}
 }
 
@@ -34,7 +34,7 @@ func (c *Compact) EndedItem(s holdfast.SessionID, epoch holdfast.Epoch) driver.F
 func (c *Compact) RunInfo() holdfast.RunInfo {
 	e := &c.Entry
 	info := holdfast.RunInfo{Run: e.Offset, ID: e.ID, Status: e.Run.Status, Fence: e.Run.Fence, Fragments: e.Run.Fragments,
-		Tag: e.Run.Tag, At: e.At, Changed: c.Changed}
+		Tag: e.Run.Tag, At: e.At, Changed: c.Changed, Answers: e.Run.Answers, Stop: e.Run.Stop}
 	for i := range e.Run.Body {
 		info.TextBytes += int64(len(e.Run.Body[i].Text))
 		info.Bytes += int64(len(e.Run.Body[i].Text) + len(e.Run.Body[i].Event))
@@ -44,6 +44,7 @@ func (c *Compact) RunInfo() holdfast.RunInfo {
 
 // Opened returns the entry of an open run that stands as info says, with the body given.
 func Opened(opening holdfast.Entry, info *holdfast.RunInfo, body holdfast.Body) holdfast.Entry {
-	opening.Run = &holdfast.Run{Status: holdfast.RunOpen, Fence: info.Fence, Fragments: info.Fragments, Tag: info.Tag, Body: body}
+	opening.Run = &holdfast.Run{Status: holdfast.RunOpen, Fence: info.Fence, Fragments: info.Fragments, Tag: info.Tag,
+		Answers: info.Answers, Stop: info.Stop, Body: body}
 	return opening
 }

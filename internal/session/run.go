@@ -19,13 +19,27 @@ func (a *applying) openRun(op driver.OpenRunOp) error {
 	if dup {
 		return a.reopen(&known, op.TakeOver)
 	}
+	if op.Answers > a.info.Head {
+		return holdfast.Errorf(holdfast.CodeNotFound, "there is no entry at offset %d that a run could answer", op.Answers)
+	}
 	e := a.put(&op.Entry)
-	r := holdfast.RunInfo{Run: e.Offset, ID: e.ID, Status: holdfast.RunOpen, Fence: 1, At: a.now, Changed: a.now}
+	r := holdfast.RunInfo{Run: e.Offset, ID: e.ID, Status: holdfast.RunOpen, Fence: 1, At: a.now, Changed: a.now, Answers: op.Answers}
+	armed, err := a.takeWaiting(&r)
+	if err != nil {
+		return err
+	}
+	e.Run.Answers, e.Run.Stop = r.Answers, r.Stop // of all copies of the entry
+	if op.Answers != 0 {
+		a.knows(AnswersScope, answersID(op.Answers), KnownBy(&e))
+	}
 	a.info.Open = append(slices.Clip(a.info.Open), r)
-	a.out.Effects.Run = &r
 	a.out.Result.Run = r
 	a.out.Result.Entries = []driver.Written{{Offset: e.Offset, Tag: e.Tag, At: e.At}}
-	a.out.Items = []driver.Item{{Entry: &a.out.Effects.Entries[0]}}
+	a.out.Items = []driver.Item{{Entry: &e}}
+	if armed {
+		return a.end(len(a.info.Open)-1, holdfast.RunStopped, holdfast.StopStopped, nil)
+	}
+	a.out.Effects.Run = &r
 	return nil
 }
 
@@ -67,11 +81,17 @@ func (a *applying) fragments(op driver.AppendFragments) error {
 		if op.Fence != ended.Fence {
 			return fenced(&ended, op.Fence)
 		}
+		if ended.Status == holdfast.RunStopped && ended.Stop.State != "" {
+			return runError(holdfast.CodeStopped, &ended, "the run at offset %d was stopped and has ended", ended.Run)
+		}
 		return runError(holdfast.CodeEnded, &ended, "the run at offset %d has ended as %s", ended.Run, ended.Status)
 	}
 	r := a.info.Open[i]
 	if op.Fence != r.Fence {
 		return fenced(&r, op.Fence)
+	}
+	if r.Stop.State != "" && !repeats(&op, &r) {
+		return runError(holdfast.CodeStopped, &r, "the run at offset %d is to be stopped; end it as stopped", r.Run)
 	}
 	if op.After > int64(r.Fragments) {
 		return runError(holdfast.CodeGap, &r, "the run at offset %d has %d fragments, so that %d cannot come after it; send again from %d",
@@ -88,6 +108,12 @@ func (a *applying) fragments(op driver.AppendFragments) error {
 		a.grow(i, fresh)
 	}
 	return nil
+}
+
+// repeats reports whether the run has all the fragments. No fragments, which is how a producer shows that it lives, are no
+// repeat: it has to be told of a stop.
+func repeats(op *driver.AppendFragments, r *holdfast.RunInfo) bool {
+	return op.After != driver.AnyFragment && len(op.Fragments) > 0 && op.After+int64(len(op.Fragments)) <= int64(r.Fragments)
 }
 
 // grow appends fragments to the open run at index i.
@@ -129,16 +155,32 @@ func (a *applying) endRun(op driver.EndRun) error {
 	if op.Fence != r.Fence && !op.Force {
 		return fenced(&r, op.Fence)
 	}
+	status, outcome := stopOutcome(&op)
+	if r.Stop.State == "" {
+		status = op.Status
+	}
+	return a.end(i, status, outcome, op.Data)
+}
+
+// end ends the open run at index i; a stop of it has the given outcome.
+func (a *applying) end(i int, status holdfast.RunStatus, outcome holdfast.StopState, data []byte) error {
 	a.changed()
-	r.Status = op.Status
-	data := orNil(op.Data)
+	r := a.info.Open[i]
+	r.Status = status
+	if r.Stop.State != "" {
+		r.Stop.State = outcome
+	}
+	data = orNil(data)
 	a.info.Bytes += int64(len(data))
 	a.info.Open = slices.Delete(slices.Clone(a.info.Open), i, i+1)
 	a.out.Effects.End = &End{Info: r, Data: data, At: a.now}
 	a.out.Result.Run = r
-	a.out.Items = []driver.Item{{End: &driver.Ended{Run: r.Run, Status: r.Status, Fragments: r.Fragments, Tag: r.Tag,
-		Data: data, At: a.now}}}
-	return nil
+	a.out.Items = append(a.out.Items, driver.Item{End: &driver.Ended{Run: r.Run, Status: r.Status, Fragments: r.Fragments,
+		Tag: r.Tag, Data: data, At: a.now, Stop: r.Stop}})
+	if r.Stop.State == "" {
+		return nil
+	}
+	return a.settled(stopOf(&r))
 }
 
 // endAgain answers the end of a run that has ended. A producer that was fenced off before is told so even if it names

@@ -48,6 +48,19 @@ type Known struct {
 	// Run says that it opened a run. Ended is how that run ended, nil while it is open.
 	Run   bool
 	Ended *holdfast.RunInfo
+	// Stop is the stop that it requested, as it stands now; nil for others.
+	Stop *driver.StopInfo
+}
+
+// AnswersScope is the scope of what no user's id can be, as it holds a control character: the runs that answer messages,
+// known by the message's offset in decimal. The latest run counts.
+const AnswersScope holdfast.UserID = "\x01answers"
+
+// Keyed is what an id stands for.
+type Keyed struct {
+	User holdfast.UserID
+	ID   string
+	Known
 }
 
 // KnownBy returns what a new entry's ID stands for.
@@ -68,19 +81,21 @@ type Standing struct {
 	Size   int64
 }
 
-// Effects is what the engine must store, all or nothing, in this order.
+// Effects is what the engine must store, all or nothing, in this order. In the feed the end comes before the entries.
 type Effects struct {
 	// Entries are new: stored at their offsets, known by their IDs, the latest of their keys.
 	Entries []holdfast.Entry
 	// Feed are those of the entries that go into the feed too.
 	Feed []holdfast.Entry
+	// Known are what ids stand for from now on, those of Entries among them.
+	Known []Keyed
 	// Replaced are states that go away, some of them perhaps among Entries.
 	Replaced []Replaced
 	// Run is an open run as it stands now, after it was opened, taken over or appended to.
 	Run *holdfast.RunInfo
 	// Fragments are new in Run.
 	Fragments *driver.NewFragments
-	// End ends a run. It goes into the feed too; see [Compact.EndedItem].
+	// End ends a run, which may be one of Entries. It goes into the feed too; see [Compact.EndedItem].
 	End *End
 	// Trim drops what is older.
 	Trim *Trimmed

@@ -43,7 +43,6 @@ type receiver struct {
 
 	mu    sync.Mutex
 	posts []post
-	wg    sync.WaitGroup
 }
 
 // hang makes a receiver take a request and say nothing; refuse has nobody there.
@@ -167,7 +166,19 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-func ok(*post) (int, map[string]string) { return 200, nil }
+// always answers with one status.
+func always(status int) func(*post) (int, map[string]string) {
+	return func(*post) (int, map[string]string) { return status, nil }
+}
+
+var ok = always(200)
+
+// change changes how the receiver answers.
+func (r *receiver) change(fn func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fn()
+}
 
 func mustSecret(t testing.TB, text string) Secret {
 	t.Helper()

@@ -26,12 +26,13 @@ func killed(t *testing.T, chance *rand.Rand) {
 		o.Retries = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
 		o.Concurrency, o.MaxBehind, o.Timeout = 4, 12, time.Second
 	})
+	luck := rand.New(rand.NewPCG(chance.Uint64(), 8)) // the receiver's own: it is asked on other goroutines
 	moods := []int{200, 200, 200, 500, 429, 400, hang, refuse}
 	b.rec.answer = func(p *post) (int, map[string]string) {
 		if p.entry == "poison" {
 			return 500, nil
 		}
-		return moods[chance.IntN(len(moods))], nil
+		return moods[luck.IntN(len(moods))], nil
 	}
 	said := map[holdfast.SessionID][]string{}
 	n := 0
@@ -61,12 +62,14 @@ func killed(t *testing.T, chance *rand.Rand) {
 		b.start()
 	}
 	// What is refused at random may become a dead letter too; from here on only poison is.
-	b.rec.answer = func(p *post) (int, map[string]string) {
-		if p.entry == "poison" {
-			return 500, nil
+	b.rec.change(func() {
+		b.rec.answer = func(p *post) (int, map[string]string) {
+			if p.entry == "poison" {
+				return 500, nil
+			}
+			return 200, nil
 		}
-		return 200, nil
-	}
+	})
 	b.pass(10 * time.Minute)
 	b.stop()
 	b.check(said)

@@ -69,7 +69,7 @@ func (o *Options) setDefaults() {
 	if len(o.Retries) == 0 {
 		o.Retries = DefaultRetries()
 	}
-	def(&o.MaxAge, 24*time.Hour)
+	def(&o.MaxAge, DefaultMaxAge)
 	def(&o.Concurrency, 16)
 	def(&o.MaxBehind, 10_000)
 	def(&o.LetterAge, 30*24*time.Hour)
@@ -80,6 +80,9 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 }
+
+// DefaultMaxAge is the default of Policy.MaxAge.
+const DefaultMaxAge = 24 * time.Hour
 
 // DefaultRetries is the default of Policy.Retries.
 func DefaultRetries() []time.Duration {

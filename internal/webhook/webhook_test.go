@@ -31,8 +31,12 @@ func TestAnEventIsAsTheStandardsSay(t *testing.T) {
 		o.Source = "https://chat.example"
 		o.Endpoints[0].Secrets = append(o.Endpoints[0].Secrets, mustSecret(t, other))
 	}, func(b *bench) {
-		fails := 1
-		b.rec.answer = func(*post) (int, map[string]string) { fails--; return 200 + 300*(fails+1), nil }
+		b.rec.answer = func(*post) (int, map[string]string) {
+			if len(b.rec.posts) == 0 {
+				return 503, map[string]string{"Retry-After": "2"}
+			}
+			return 200, nil
+		}
 		b.say("chat-1/m1")
 		b.pass(time.Minute)
 		b.run("chat-1", "r1", holdfast.RunInterrupted)
@@ -104,18 +108,22 @@ func TestWhatAnEndpointGets(t *testing.T) {
 // A new endpoint does not get what was before it; one that was away gets what it missed.
 func TestWhereAnEndpointBegins(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
+		b.say("a/0")
 		b.say("a/1")
 		b.stop()
 		b.say("a/2")
 		b.start()
-		b.same("a", "1", "2")
+		b.same("a", "0", "1", "2")
+		if n := b.rec.count(); n != 3 {
+			b.Errorf("after a stop in peace %d requests were made for 3 events", n)
+		}
 		b.opts.Endpoints[0].Name = "new"
 		b.stop()
 		before := b.rec.count()
 		b.pass(time.Second)
 		b.start()
 		b.say("a/3")
-		b.same("a", "1", "2", "3")
+		b.same("a", "0", "1", "2", "3")
 		if n := b.rec.count() - before; n != 1 {
 			b.Errorf("the new endpoint got %d events", n)
 		}
@@ -166,7 +174,7 @@ func TestAPoisonedEvent(t *testing.T) {
 		}
 		b.stop() // letters survive a restart
 		b.start()
-		poisoned = false
+		b.rec.change(func() { poisoned = false })
 		b.replayLetters()
 		b.same("a", "1", "2", "3", "bad")
 		if left := b.letters(); len(left) != 0 {
@@ -185,7 +193,7 @@ func (b *bench) replayLetters(ids ...string) {
 
 func TestLettersEnd(t *testing.T) {
 	inBubble(t, func(o *Options) { o.Retries = []time.Duration{time.Second} }, func(b *bench) {
-		b.rec.answer = func(*post) (int, map[string]string) { return 400, nil }
+		b.rec.change(func() { b.rec.answer = always(400) })
 		b.say("a/1", "a/2", "a/3")
 		b.pass(time.Minute)
 		all := b.letters()
@@ -275,6 +283,36 @@ func TestAReceiverThatHangsOnSome(t *testing.T) {
 	})
 }
 
+// An attempt that a command or the server's stop breaks off is none.
+func TestStoppingInTheMiddle(t *testing.T) {
+	inBubble(t, nil, func(b *bench) {
+		b.rec.change(func() { b.rec.answer = always(hang) })
+		b.say("a/1")
+		for what, do := range map[string]func(){
+			"command": func() {
+				if err := b.d.Enable(b.Context(), "default"); err != nil {
+					b.Error(err)
+				}
+			},
+			"stop": b.stop,
+		} {
+			do()
+			if what == "stop" {
+				b.start()
+			}
+			left, err := b.log.Consumers(b.Context(), "webhook/", "", 10)
+			if err != nil || len(left) != 1 || !strings.HasSuffix(left[0].Name, "/place") {
+				b.Errorf("after a %s it counts as a failure: %v, %v", what, left, err)
+			}
+		}
+		b.stop()
+		b.rec.change(func() { b.rec.answer = ok })
+		b.start()
+		b.pass(time.Second)
+		b.same("a", "1")
+	})
+}
+
 func TestGoneDisablesForGood(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
 		gone := true
@@ -296,7 +334,7 @@ func TestGoneDisablesForGood(t *testing.T) {
 		if st := b.status(); !strings.Contains(st.Disabled, "410") || strings.Count(b.out.String(), "is disabled") != 2 {
 			b.Errorf("%+v\n%s", st, b.out.String())
 		}
-		gone = false
+		b.rec.change(func() { gone = false })
 		if err := b.d.Enable(b.Context(), "default"); err != nil {
 			b.Fatal(err)
 		}
@@ -330,7 +368,7 @@ func TestDownForHours(t *testing.T) {
 				b.Fatalf("%+v", st)
 			}
 		}
-		down = false
+		b.rec.change(func() { down = false })
 		b.pass(time.Minute)
 		for n := range 200 {
 			b.same(holdfast.SessionID(fmt.Sprint("s", n)), "0", "1", "2", "3", "4", "5")
@@ -411,7 +449,7 @@ func TestReplayUnderFire(t *testing.T) {
 			return 500, nil
 		}
 		b.say("a/1", "a/2", "b/1")
-		bad = false
+		b.rec.change(func() { bad = false })
 		before := time.Now()
 		if err := b.d.Replay(b.Context(), "default", "", time.Time{}); err != nil {
 			b.Fatal(err)
@@ -431,7 +469,7 @@ func TestReplayUnderFire(t *testing.T) {
 
 func TestWhatTheFeedHasDropped(t *testing.T) {
 	inBubble(t, nil, func(b *bench) {
-		b.rec.answer = func(*post) (int, map[string]string) { return refuse, nil }
+		b.rec.change(func() { b.rec.answer = always(refuse) })
 		b.say("a/1")
 		b.pass(time.Minute)
 		b.stop()
@@ -440,7 +478,7 @@ func TestWhatTheFeedHasDropped(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.start()
-		b.rec.answer = ok
+		b.rec.change(func() { b.rec.answer = ok })
 		b.pass(time.Minute)
 		b.say("a/2", "b/2")
 		b.pass(time.Minute)

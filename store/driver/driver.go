@@ -52,11 +52,17 @@ type Driver interface {
 	// OpenRuns lists the open runs of all sessions after the given place, by session and offset, at most limit.
 	OpenRuns(ctx context.Context, after RunRef, limit int) ([]OpenRun, error)
 
+	// Stop returns a stop by its author and id, as it stands now. It is [holdfast.CodeNotFound] if there is none.
+	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (StopInfo, error)
+
+	// WaitingStops lists the sessions whose Info.Stops is not empty that sort after the given one, by id, at most limit.
+	WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]Info, error)
+
 	// Delete drops a session with everything in it, feed items excepted. A later write begins a new epoch. Deleting
 	// what is not there is not an error.
 	Delete(ctx context.Context, s holdfast.SessionID) error
 
-	// Feed returns what was appended with NewEntry.Feed set and the ends of all runs, in the order of commit within each
+	// Feed returns what was appended with NewEntry.Feed set, the ends of all runs and the events of all stops, in the order of commit within each
 	// session, after the given cursor, which is "" at the start and else one that the driver gave. A cursor that is not
 	// one of this feed is [holdfast.CodeInvalid]; one that TrimFeed has passed is [holdfast.CodeLost].
 	Feed(ctx context.Context, after string, limit int) ([]FeedItem, error)
@@ -104,7 +110,8 @@ const (
 	DurableMemory Durability = "memory"
 )
 
-// Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [Trim] or [Expire].
+// Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [RequestStop],
+// [SettleStop], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -128,16 +135,22 @@ type NewEntry struct {
 	Feed bool
 }
 
-// OpenRunOp opens a run, or, where its ID is known, returns the run that the ID opened, as it stands now.
+// OpenRunOp opens a run, or, where its ID is known, returns the run that the ID opened, as it stands now. Where a stop waits
+// for a run that answers the same message, the new run is opened with that stop; if the stop was given up as unreachable,
+// the run is ended as stopped in the same step.
 type OpenRunOp struct {
 	// Entry has Kind run; ID should be set, else a repeat opens a second run.
 	Entry NewEntry
 	// TakeOver makes the caller the producer of a run that is already open: the fence grows by one.
 	TakeOver bool
+	// Answers is the offset of the message that the run answers; 0 for none. It must not be past the head.
+	Answers holdfast.Offset
 }
 
 // AppendFragments appends to an open run. It fails with [holdfast.CodeFenced] if Fence is not the run's,
-// [holdfast.CodeEnded] if it has ended, [holdfast.CodeNotFound] if there is none; the error's Run says how it stands.
+// [holdfast.CodeEnded] if it has ended, [holdfast.CodeStopped] if a stop of it was requested or it was ended by one,
+// [holdfast.CodeNotFound] if there is none; the error's Run says how it stands. Fragments that an open run has already are
+// acknowledged although a stop was requested.
 type AppendFragments struct {
 	Run   holdfast.Offset
 	Fence holdfast.Fence
@@ -152,7 +165,12 @@ type AppendFragments struct {
 const AnyFragment = int64(-1)
 
 // EndRun ends a run, replaces it by its compact form and puts its end into the feed, in one atomic step. Repeating it with the same status is
-// acknowledged and writes nothing; another status is [holdfast.CodeEnded]. Errors are as for AppendFragments.
+// acknowledged and writes nothing; another status is [holdfast.CodeEnded]. Other errors are as for AppendFragments, but that
+// a stop is no hindrance.
+//
+// A stop that was requested is settled in the same step: as stopped if the status is, else as too late. Where the server
+// forces the end of a run as interrupted, because its producer is gone, and a stop was requested, the run ends as stopped
+// and the stop is unreachable.
 type EndRun struct {
 	Run    holdfast.Offset
 	Fence  holdfast.Fence
@@ -161,6 +179,37 @@ type EndRun struct {
 	Force bool
 	// Data is kept as Run.End; may be empty.
 	Data json.RawMessage
+}
+
+// RequestStop asks for a run to be stopped. What it leads to is told to all readers by an event, an entry of
+// [holdfast.KindEvent] whose data is {"stop":{"id","run","answers","state","u","c"}}, written and put into the feed in the same
+// step. The ID is an idempotency key as an entry's is: repeating it returns the stop as it stands now.
+//
+//   - The run is open: its stop is requested, and nothing more is appended to it. If it has a stop already, that one is
+//     returned and nothing is written.
+//   - The run has ended: the stop is too late. If the run had a stop, that one is returned.
+//   - No run answers the message yet: the stop waits in Info.Stops; see [MaxWaitingStops].
+//
+// It is [holdfast.CodeNotFound] if there is no such run or message.
+type RequestStop struct {
+	// ID must be set.
+	ID   string
+	From holdfast.Sender
+	// Run is the run; or Answers is the message whose answer is meant: the latest open run that answers it, or else the
+	// latest that did, or else the next that will. Exactly one is set.
+	Run, Answers holdfast.Offset
+}
+
+// MaxWaitingStops is how many stops wait for runs in one session. A further one makes the oldest unreachable for good.
+const MaxWaitingStops = 16
+
+// SettleStop gives up waiting for the producer of a run whose stop was requested: the run ends as stopped and the stop is
+// unreachable. Or, with Answers, for a run that does not come: the stop is unreachable, but stays where it is, and a run that comes
+// after all is opened and ended as stopped. Settling what is settled is acknowledged and writes nothing. It is
+// [holdfast.CodeConflict] if the run has no stop of this ID, [holdfast.CodeNotFound] if there is no run, or no stop that waits.
+type SettleStop struct {
+	Run, Answers holdfast.Offset
+	ID           string
 }
 
 // Trim drops the entries before an offset. Open runs and the latest state of each key stay. Before may be at most
@@ -179,16 +228,20 @@ func (Append) op()          {}
 func (OpenRunOp) op()       {}
 func (AppendFragments) op() {}
 func (EndRun) op()          {}
+func (RequestStop) op()     {}
+func (SettleStop) op()      {}
 func (Trim) op()            {}
 func (Expire) op()          {}
 
 // Result is what an operation did.
 type Result struct {
 	Epoch holdfast.Epoch
-	// Entries has one element per entry of an Append, and one for OpenRunOp.
+	// Entries has one element per entry of an Append, one for OpenRunOp, and one for RequestStop: the event that says so.
 	Entries []Written
-	// Run is how the run stands after OpenRunOp, AppendFragments and EndRun.
+	// Run is how the run stands after OpenRunOp, AppendFragments and EndRun, and after RequestStop and SettleStop if there is one.
 	Run holdfast.RunInfo
+	// Stop is how the stop stands after RequestStop and SettleStop.
+	Stop StopInfo
 	// Repeated is how many of the given fragments the run had already.
 	Repeated int
 }
@@ -216,6 +269,15 @@ type Info struct {
 	Created, Changed time.Time
 	// Open lists the open runs, by offset.
 	Open []holdfast.RunInfo
+	// Stops are the stops that wait for a run, in the order in which they were requested. Their Run is 0, and their state
+	// requested or unreachable.
+	Stops []StopInfo
+}
+
+// StopInfo is a stop and what it is to stop: a run, which may answer a message, or the answer to a message.
+type StopInfo struct {
+	holdfast.Stop
+	Run, Answers holdfast.Offset
 }
 
 // Cursor returns the cursor of a reader who has seen everything.
@@ -300,9 +362,11 @@ type Change struct {
 	Items []Item
 }
 
-// Item is a new entry, or fragments of a run, or a run's end. Exactly one is set.
+// Item is a new entry, or fragments of a run, or a run's end. Exactly one is set; where the entry is the event of a stop,
+// Stop says how that stands now.
 type Item struct {
 	Entry     *holdfast.Entry
+	Stop      *StopInfo
 	Fragments *NewFragments
 	End       *Ended
 }
@@ -324,4 +388,6 @@ type Ended struct {
 	Tag       holdfast.Tag
 	Data      json.RawMessage
 	At        time.Time
+	// Stop is the run's stop as it was settled, if there was one.
+	Stop holdfast.Stop
 }

@@ -89,6 +89,9 @@ func (l *log) store(out *session.Outcome) {
 			l.latest[e.Key] = e.Offset
 		}
 	}
+	for _, k := range fx.Known {
+		l.ids[scopedID{k.User, k.ID}] = k.Known
+	}
 	for _, r := range fx.Replaced {
 		i, _ := l.at(r.Offset)
 		l.records = slices.Delete(l.records, i, i+1)

@@ -81,12 +81,12 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 	}
 	d.sessions[s] = l
 	l.store(&out)
-	for _, e := range out.Effects.Feed {
-		d.fed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: e})
-	}
 	if end := out.Effects.End; end != nil {
 		i, _ := l.at(end.Info.Run)
 		d.fed(l.records[i].compact.EndedItem(s, out.Info.Epoch))
+	}
+	for _, e := range out.Effects.Feed {
+		d.fed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: e})
 	}
 	if len(out.Items) > 0 {
 		d.publish(driver.Change{Session: s, Epoch: out.Info.Epoch, Items: out.Items})

@@ -136,6 +136,35 @@ func (d *Driver) OpenRuns(ctx context.Context, after driver.RunRef, limit int) (
 	return all[:min(max(limit, 0), len(all))], nil
 }
 
+// Stop implements [driver.Driver].
+func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (stop driver.StopInfo, err error) {
+	err = d.view(ctx, s, func(l *log) {
+		if k := l.ids[scopedID{user, id}]; k.Stop != nil {
+			stop = *k.Stop
+		}
+	})
+	if err == nil && stop.ID == "" {
+		err = session.NoStop(id)
+	}
+	return stop, err
+}
+
+// WaitingStops implements [driver.Driver].
+func (d *Driver) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	for id, l := range d.sessions {
+		if id > after && len(l.info.Stops) > 0 {
+			infos = append(infos, l.info)
+		}
+	}
+	slices.SortFunc(infos, func(a, b driver.Info) int { return cmp.Compare(a.Session, b.Session) })
+	return infos[:min(max(limit, 0), len(infos))], nil
+}
+
 // Feed implements [driver.Driver].
 func (d *Driver) Feed(ctx context.Context, after string, limit int) ([]driver.FeedItem, error) {
 	d.mu.RLock()

@@ -83,17 +83,26 @@ func (l lookup) Below(o holdfast.Offset) iter.Seq2[session.Standing, error] {
 // store puts the effects of an operation into the batch. Whatever can fail comes before the first write.
 func (c *committer) store(h *held, out *session.Outcome) error {
 	s, fx := h.info.Session, &out.Effects
+	var ended *stored
 	if fx.End != nil {
-		ended, err := c.compact(s, fx.End)
-		if err != nil {
+		var err error
+		if ended, err = c.compacted(s, fx); err != nil {
 			return err
 		}
 		c.feed(ended.EndedItem(s, out.Info.Epoch))
 	}
+	c.waits(s, len(h.info.Stops), len(out.Info.Stops))
 	h.info = out.Info
 	c.touch(h, fx.Fragments == nil) // a fragment is in the run's record alone
 	for i := range fx.Entries {
 		c.storeEntry(s, &fx.Entries[i])
+	}
+	for i := range fx.Known {
+		k := &fx.Known[i]
+		c.index(idKey(s, k.User, k.ID), encodeKnown(&k.Known))
+	}
+	if ended != nil {
+		c.compact(s, ended, fx.End)
 	}
 	for i := range fx.Feed {
 		c.feed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: fx.Feed[i]})
@@ -138,10 +147,16 @@ func (c *committer) storeEntry(s holdfast.SessionID, e *holdfast.Entry) {
 	}
 }
 
-// compact replaces a run's opening and fragments by its compact form. The database has all of the run: the batch was
-// settled before.
-func (c *committer) compact(s holdfast.SessionID, end *session.End) (*stored, error) {
-	run := end.Info.Run
+// compacted returns the compact form of a run that ends. The database has all of it, for the batch was settled before, but
+// where it ends in the step that opened it: then it has no fragments.
+func (c *committer) compacted(s holdfast.SessionID, fx *session.Effects) (*stored, error) {
+	run := fx.End.Info.Run
+	for i := range fx.Entries {
+		if fx.Entries[i].Offset == run {
+			ended := session.Compacted(fx.Entries[i], nil, fx.End)
+			return &ended, nil
+		}
+	}
 	opening, ok, err := loadEntry(c.db, s, run)
 	if err != nil {
 		return nil, err
@@ -149,12 +164,28 @@ func (c *committer) compact(s holdfast.SessionID, end *session.End) (*stored, er
 	if !ok {
 		return nil, damaged(entryKey(s, run), errMissing)
 	}
-	body, err := loadFragments(c.db, s, &end.Info, 0)
+	body, err := loadFragments(c.db, s, &fx.End.Info, 0)
 	if err != nil {
 		return nil, err
 	}
-	ended := session.Compacted(opening.Entry, body, end)
-	c.set(entryKey(s, run), encodeEntry(&ended))
+	ended := session.Compacted(opening.Entry, body, fx.End)
+	return &ended, nil
+}
+
+// waits keeps the index of the sessions in which stops wait.
+func (c *committer) waits(s holdfast.SessionID, before, now int) {
+	switch {
+	case before == 0 && now > 0:
+		c.set(waitKey(s), []byte{version})
+	case before > 0 && now == 0:
+		_ = c.batch.Delete(waitKey(s), nil)
+	}
+}
+
+// compact replaces a run's opening and fragments by its compact form.
+func (c *committer) compact(s holdfast.SessionID, ended *stored, end *session.End) {
+	run := end.Info.Run
+	c.set(entryKey(s, run), encodeEntry(ended))
 	if end.Info.Fragments > 0 {
 		_ = c.batch.DeleteRange(fragmentsKey(s, run, 0), runEnd(s, run), nil)
 	}
@@ -164,7 +195,6 @@ func (c *committer) compact(s holdfast.SessionID, end *session.End) (*stored, er
 		k.Ended = &end.Info
 		c.index(idKey(s, e.From.User, e.ID), encodeKnown(&k))
 	}
-	return &ended, nil
 }
 
 func (c *committer) drop(s holdfast.SessionID, t *session.Trimmed) {
@@ -198,6 +228,7 @@ func (c *committer) deleteSession(s holdfast.SessionID) error {
 	if len(h.info.Open) > 0 {
 		_ = c.batch.DeleteRange(inSession(spaceOpen, s), afterSession(spaceOpen, s), nil)
 	}
+	c.waits(s, len(h.info.Stops), 0)
 	h.info = driver.Info{Session: s}
 	c.touch(h, false)
 	h.deleted = true

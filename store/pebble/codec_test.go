@@ -20,7 +20,12 @@ func someFragments() []holdfast.Fragment {
 }
 
 func someRun() holdfast.RunInfo {
-	return holdfast.RunInfo{Run: 7, ID: "r", Status: holdfast.RunFailed, Fence: 3, Fragments: 5, Tag: 9, Bytes: 7, TextBytes: 4, At: at, Changed: at}
+	return holdfast.RunInfo{Run: 7, ID: "r", Status: holdfast.RunFailed, Fence: 3, Fragments: 5, Tag: 9, Bytes: 7, TextBytes: 4, At: at, Changed: at,
+		Answers: 6, Stop: someStop().Stop}
+}
+
+func someStop() driver.StopInfo {
+	return driver.StopInfo{Stop: holdfast.Stop{ID: "x", From: holdfast.Sender{User: "u", Client: "c"}, At: at, State: holdfast.StopUnreachable}, Run: 7, Answers: 6}
 }
 
 func someEntries() map[string]stored {
@@ -32,7 +37,7 @@ func someEntries() map[string]stored {
 	message, state, open, bare := base, base, base, holdfast.Entry{Offset: 1, First: 1, Kind: holdfast.KindEvent, At: at}
 	message.Kind = holdfast.KindMessage
 	state.Kind, state.Key = holdfast.KindState, "k"
-	open.Kind, open.Run = holdfast.KindRun, &holdfast.Run{Status: holdfast.RunOpen, Fence: 1}
+	open.Kind, open.Run = holdfast.KindRun, &holdfast.Run{Status: holdfast.RunOpen, Fence: 1, Answers: 6}
 	run := someRun()
 	opening := open
 	return map[string]stored{"message": {Entry: message}, "state": {Entry: state}, "open run": {Entry: open}, "bare": {Entry: bare},
@@ -77,12 +82,14 @@ func TestRecordsComeBack(t *testing.T) {
 
 	open := run
 	open.Status = holdfast.RunOpen
-	info := driver.Info{Session: "s", Epoch: "aaaaaaaaaa", First: 2, Head: 9, HeadTag: 8, Entries: 6, Bytes: 100, Created: at, Changed: at.Add(time.Hour), Open: []holdfast.RunInfo{open}}
+	info := driver.Info{Session: "s", Epoch: "aaaaaaaaaa", First: 2, Head: 9, HeadTag: 8, Entries: 6, Bytes: 100, Created: at, Changed: at.Add(time.Hour), Open: []holdfast.RunInfo{open},
+		Stops: []driver.StopInfo{someStop()}}
 	gotInfo, n, err := decodeMeta(encodeMeta(&info), "s")
 	gotInfo.Open, gotInfo.Bytes = info.Open[:n], gotInfo.Bytes+open.Bytes
 	equal(t, gotInfo, info, err)
 
-	for _, k := range []session.Known{{Offset: 1, Tag: 2, At: at}, {Offset: 7, Tag: 2, At: at, Run: true}, {Offset: 7, At: at, Run: true, Ended: &run}} {
+	stop := someStop()
+	for _, k := range []session.Known{{Offset: 1, Tag: 2, At: at, Stop: &stop}, {Offset: 1, Tag: 2, At: at}, {Offset: 7, Tag: 2, At: at, Run: true}, {Offset: 7, At: at, Run: true, Ended: &run}} {
 		got, err := decodeKnown(encodeKnown(&k), "r")
 		equal(t, got, k, err)
 	}
@@ -124,14 +131,16 @@ func records() map[string]record {
 	run, k := someRun(), session.Known{Offset: 7, At: at, Run: true}
 	ended := k
 	ended.Ended = &run
+	stop, stopped := someStop(), session.Known{Offset: 7, At: at}
+	stopped.Stop = &stop
 	standing := session.Standing{Offset: 4}
-	info := driver.Info{Epoch: "aaaaaaaaaa", First: 1, Head: 1, Created: at, Changed: at}
+	info := driver.Info{Epoch: "aaaaaaaaaa", First: 1, Head: 1, Created: at, Changed: at, Stops: []driver.StopInfo{stop}}
 	known := func(b []byte) error { _, err := decodeKnown(b, "r"); return err }
 	rs := map[string]record{
 		"fragments": {encodeFragments(someFragments()), func(b []byte) error { _, err := decodeFragments(b); return err }},
 		"open run":  {encodeOpen(&run), func(b []byte) error { _, err := decodeOpen(b, 7); return err }},
 		"meta":      {encodeMeta(&info), func(b []byte) error { _, _, err := decodeMeta(b, "s"); return err }},
-		"known":     {encodeKnown(&k), known}, "known ended": {encodeKnown(&ended), known},
+		"known":     {encodeKnown(&k), known}, "known ended": {encodeKnown(&ended), known}, "known stop": {encodeKnown(&stopped), known},
 		"standing": {encodeStanding(&standing), func(b []byte) error { _, err := decodeStanding(b); return err }},
 		"tag":      {encodeTag(3), func(b []byte) error { _, err := decodeTag(b); return err }},
 		"number":   {encodeNumber(3), func(b []byte) error { _, err := decodeNumber(b); return err }},

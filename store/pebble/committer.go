@@ -159,7 +159,7 @@ func (c *committer) one(r *request) error {
 // must be applied first.
 func rereads(op driver.Op) bool {
 	switch op.(type) {
-	case driver.EndRun, driver.Trim:
+	case driver.EndRun, driver.SettleStop, driver.Trim:
 		return true
 	}
 	return false

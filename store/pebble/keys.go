@@ -14,21 +14,24 @@ import (
 //	m sid                          the session: epoch, first, head, counts. One per session, so that listing sessions reads no entries
 //	d sid 0 'l' offset             an entry: message, state, event, opening of an open run, compact form of an ended one
 //	d sid 0 'f' run first          fragments of an open run, as one operation appended them; first is the number of the first
-//	d sid 0 'i' user 0 id          what an idempotency key was used for
+//	d sid 0 'i' user 0 id          what an idempotency key was used for; with the user \1answers, the run that answers the message at
+//	                               the offset that is the id
 //	d sid 0 's' key                where the latest state of a key stands
 //	d sid 0 't' offset             the tag of a state that was replaced
 //	o sid 0 run                    an open run: fence, fragments, chain. One per open run, so that it is also their index
+//	w sid                          nothing: stops wait for runs in the session
 //	q number                       a feed item
 //	r sid 0 number                 nothing: there is a feed item of the session with this number
 //	c name                         a consumer's value
 //	x name                         of the store itself: "format", "feed" (its id), "trimmed" (number of the last feed item dropped),
 //	                               "feedof" (every feed item has its r)
 //
-// Everything of a session but m, o and r is one range, so that deleting it is one range deletion.
+// Everything of a session but m, o, w and r is one range, so that deleting it is one range deletion.
 const (
 	spaceMeta     = 'm'
 	spaceData     = 'd'
 	spaceOpen     = 'o'
+	spaceWait     = 'w'
 	spaceFeed     = 'q'
 	spaceFeedOf   = 'r'
 	spaceConsumer = 'c'
@@ -92,6 +95,8 @@ func stateKey(s holdfast.SessionID, key string) []byte {
 func openKey(s holdfast.SessionID, run holdfast.Offset) []byte {
 	return binary.BigEndian.AppendUint64(inSession(spaceOpen, s), uint64(run))
 }
+
+func waitKey(s holdfast.SessionID) []byte { return append([]byte{spaceWait}, s...) }
 
 func feedKey(seq uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceFeed}, seq)

@@ -142,6 +142,53 @@ func (d *Driver) Sessions(ctx context.Context, prefix string, after holdfast.Ses
 	return infos, err
 }
 
+// Stop implements [driver.Driver].
+func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (stop driver.StopInfo, err error) {
+	err = d.readSession(ctx, s, func(r sessionReader) error {
+		key := idKey(s, user, id)
+		v, ok, err := get(r.r, key)
+		if err != nil || !ok {
+			return err
+		}
+		k, err := decodeKnown(v, id)
+		if err != nil {
+			return damaged(key, err)
+		}
+		if k.Stop != nil {
+			stop = *k.Stop
+		}
+		return nil
+	})
+	if err == nil && stop.ID == "" {
+		err = session.NoStop(id)
+	}
+	return stop, err
+}
+
+// WaitingStops implements [driver.Driver].
+func (d *Driver) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
+	from := []byte{spaceWait}
+	if after != "" {
+		from = append(waitKey(after), 0)
+	}
+	err = d.read(ctx, func(r pebbledb.Reader) error {
+		it, err := r.NewIter(&pebbledb.IterOptions{LowerBound: from, UpperBound: prefixEnd([]byte{spaceWait})})
+		if err != nil {
+			return err
+		}
+		defer it.Close()
+		for it.First(); it.Valid() && len(infos) < limit; it.Next() {
+			info, err := loadInfo(r, holdfast.SessionID(it.Key()[1:]))
+			if err != nil {
+				return err
+			}
+			infos = append(infos, info)
+		}
+		return it.Error()
+	})
+	return infos, err
+}
+
 // OpenRuns implements [driver.Driver].
 func (d *Driver) OpenRuns(ctx context.Context, after driver.RunRef, limit int) (runs []driver.OpenRun, err error) {
 	from := openKey(after.Session, after.Run+1)

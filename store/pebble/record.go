@@ -12,6 +12,8 @@ var (
 	kinds = [...]holdfast.Kind{1: holdfast.KindMessage, 2: holdfast.KindRun, 3: holdfast.KindState, 4: holdfast.KindEvent}
 	ends  = [...]holdfast.RunStatus{0: holdfast.RunOpen, 1: holdfast.RunComplete, 2: holdfast.RunStopped,
 		3: holdfast.RunFailed, 4: holdfast.RunInterrupted}
+	stopStates = [...]holdfast.StopState{0: "", 1: holdfast.StopRequested, 2: holdfast.StopStopped, 3: holdfast.StopTooLate,
+		4: holdfast.StopUnreachable}
 )
 
 func codeOf[T comparable](known []T, v T) byte {
@@ -57,6 +59,8 @@ func (w *writer) entry(c *stored) {
 	}
 	w.byte(codeOf(ends[:], e.Run.Status))
 	w.uint(uint64(e.Run.Fence))
+	w.uint(uint64(e.Run.Answers))
+	w.stop(&e.Run.Stop)
 	if !e.Run.Status.Ended() {
 		return
 	}
@@ -111,7 +115,7 @@ func (r *reader) entry(o holdfast.Offset) (c stored) {
 	if e.Kind != holdfast.KindRun {
 		return c
 	}
-	e.Run = &holdfast.Run{Status: valueOf(r, ends[:]), Fence: holdfast.Fence(r.uint())}
+	e.Run = &holdfast.Run{Status: valueOf(r, ends[:]), Fence: holdfast.Fence(r.uint()), Answers: holdfast.Offset(r.uint()), Stop: r.stop()}
 	if !e.Run.Status.Ended() {
 		return c
 	}
@@ -224,6 +228,10 @@ func encodeMeta(i *driver.Info) []byte {
 	w.time(i.Created)
 	w.time(i.Changed)
 	w.uint(uint64(len(i.Open)))
+	w.uint(uint64(len(i.Stops)))
+	for k := range i.Stops {
+		w.stopInfo(&i.Stops[k])
+	}
 	return w.b
 }
 
@@ -240,6 +248,9 @@ func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, open int, err er
 	i.Created = r.time()
 	i.Changed = r.time()
 	open = int(r.uint())
+	for range r.count() {
+		i.Stops = append(i.Stops, r.stopInfo())
+	}
 	return i, open, r.end()
 }
 
@@ -252,12 +263,52 @@ func (w *writer) run(i *holdfast.RunInfo) {
 	w.int(i.TextBytes)
 	w.time(i.At)
 	w.time(i.Changed)
+	w.uint(uint64(i.Answers))
+	w.stop(&i.Stop)
 }
 
 func (r *reader) run(o holdfast.Offset, id string) holdfast.RunInfo {
 	return holdfast.RunInfo{Run: o, ID: id, Status: valueOf(r, ends[:]), Fence: holdfast.Fence(r.uint()),
 		Fragments: holdfast.FragmentNo(r.uint()), Tag: holdfast.Tag(r.tag()), Bytes: r.int(), TextBytes: r.int(),
-		At: r.time(), Changed: r.time()}
+		At: r.time(), Changed: r.time(), Answers: holdfast.Offset(r.uint()), Stop: r.stop()}
+}
+
+// stop writes a stop; of none, only that there is none.
+func (w *writer) stop(s *holdfast.Stop) {
+	w.byte(codeOf(stopStates[:], s.State))
+	if s.State == "" {
+		return
+	}
+	w.str(s.ID)
+	w.str(string(s.From.User))
+	w.str(string(s.From.Client))
+	w.time(s.At)
+}
+
+func (r *reader) stop() (s holdfast.Stop) {
+	c := int(r.byte())
+	if c >= len(stopStates) {
+		r.fail(fmt.Errorf("it has a stop in the unknown state %d", c))
+	}
+	if c == 0 || r.err != nil {
+		return s
+	}
+	s.State = stopStates[c]
+	s.ID = r.str()
+	s.From.User = holdfast.UserID(r.str())
+	s.From.Client = holdfast.ClientID(r.str())
+	s.At = r.time()
+	return s
+}
+
+func (w *writer) stopInfo(s *driver.StopInfo) {
+	w.stop(&s.Stop)
+	w.uint(uint64(s.Run))
+	w.uint(uint64(s.Answers))
+}
+
+func (r *reader) stopInfo() driver.StopInfo {
+	return driver.StopInfo{Stop: r.stop(), Run: holdfast.Offset(r.uint()), Answers: holdfast.Offset(r.uint())}
 }
 
 func encodeOpen(i *holdfast.RunInfo) []byte {
@@ -279,6 +330,9 @@ func encodeKnown(k *session.Known) []byte {
 	w.tag(uint32(k.Tag))
 	w.time(k.At)
 	switch {
+	case k.Stop != nil:
+		w.byte(3)
+		w.stopInfo(k.Stop)
 	case k.Ended != nil:
 		w.byte(2)
 		w.run(k.Ended)
@@ -302,6 +356,9 @@ func decodeKnown(b []byte, id string) (k session.Known, err error) {
 	case 2:
 		ended := r.run(k.Offset, id)
 		k.Run, k.Ended = true, &ended
+	case 3:
+		stop := r.stopInfo()
+		k.Stop = &stop
 	default:
 		r.fail(fmt.Errorf("it is of unknown kind"))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/session"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
@@ -49,6 +50,10 @@ func furnish(t testing.TB, dir string) {
 		}
 	}
 	apply(t, d, "c", driver.Trim{Before: 4})
+	apply(t, d, "d", driver.Append{Entries: []driver.NewEntry{entry("1", ""), entry("2", "")}})
+	apply(t, d, "d", driver.RequestStop{ID: "waits", Answers: 1})
+	run := apply(t, d, "d", driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "run"}, Answers: 2}).Run
+	apply(t, d, "d", driver.RequestStop{ID: "asked", Run: run.Run})
 	if err := d.Delete(context.Background(), "b"); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +69,7 @@ func TestVerifyFindsNothingInASoundStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Report{Sessions: 2, Entries: 5 + 4, OpenRuns: 2, FeedItems: 9}
+	want := &Report{Sessions: 3, Entries: 5 + 4 + 5, OpenRuns: 3, FeedItems: 9 + 4}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
@@ -106,8 +111,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 		"open run lost":         {func(db *pebbledb.DB) { remove(db, openKey(a, 5)) }, "open runs"},
 		"open run too many":     {func(db *pebbledb.DB) { _ = db.Set(openKey("z", 1), []byte{1}, pebbledb.Sync) }, "a session that is not there"},
 		"session lost":          {func(db *pebbledb.DB) { remove(db, metaKey(a)) }, "data of a session that is not there"},
-		"session changed":       {func(db *pebbledb.DB) { flip(db, metaKey(a)) }, "open runs"},
+		"session changed":       {func(db *pebbledb.DB) { flip(db, metaKey(a)) }, "ends too early"},
 		"id lost":               {func(db *pebbledb.DB) { remove(db, idKey(a, "", "1")) }, "not found by its id"},
+		"stop lost":             {func(db *pebbledb.DB) { remove(db, idKey("d", "", "asked")) }, "stop \"asked\" is not found"},
+		"waiting stop lost":     {func(db *pebbledb.DB) { remove(db, idKey("d", "", "waits")) }, "stop \"waits\" is not found"},
+		"answer lost":           {func(db *pebbledb.DB) { remove(db, idKey("d", session.AnswersScope, "2")) }, "the message 2"},
+		"waiting lost":          {func(db *pebbledb.DB) { remove(db, waitKey("d")) }, "says otherwise"},
+		"waiting too long":      {func(db *pebbledb.DB) { _ = db.Set(waitKey(a), []byte{version}, pebbledb.Sync) }, "no stop waits in it"},
 		"state's index lost":    {func(db *pebbledb.DB) { remove(db, stateKey(a, "k")) }, "not the latest of its key"},
 		"state's index changed": {func(db *pebbledb.DB) { flip(db, stateKey(a, "k")) }, "not the latest of its key"},
 		"feed item lost":        {func(db *pebbledb.DB) { remove(db, feedKey(2)) }, "where 2 is due"},
@@ -115,7 +125,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 		"feed's index lost":     {func(db *pebbledb.DB) { remove(db, feedOfKey(a, 2)) }, "not found by its session"},
 		"feed's index too long": {func(db *pebbledb.DB) { _ = db.Set(feedOfKey(a, 99), []byte{1}, pebbledb.Sync) }, "names item 99"},
 		"stray fragments":       {func(db *pebbledb.DB) { _ = db.Set(fragmentsKey(a, 1, 1), []byte{1, 0}, pebbledb.Sync) }, "not open"},
-		"cut short":             {func(db *pebbledb.DB) { _ = db.Set(entryKey(a, 1), []byte{1, 1, 0}, pebbledb.Sync) }, "ends too early"},
+		"cut short":             {func(db *pebbledb.DB) { _ = db.Set(entryKey(a, 1), []byte{version, 1, 0}, pebbledb.Sync) }, "ends too early"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Dir: t.TempDir()}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	pebbledb "github.com/cockroachdb/pebble/v2"
 
@@ -91,7 +93,7 @@ func (v *verifier) all() error {
 		v.report.Sessions++
 		return v.session(holdfast.SessionID(key[1:]), value)
 	})
-	return errors.Join(err, v.openIndex(), v.orphans(), v.feed())
+	return errors.Join(err, v.openIndex(), v.waitIndex(), v.orphans(), v.feed())
 }
 
 func (v *verifier) session(s holdfast.SessionID, meta []byte) error {
@@ -127,6 +129,18 @@ func (v *verifier) openIndex() error {
 			v.problem(s, "run %d is open in a session that is not there", run)
 		}
 		return err
+	})
+}
+
+// waitIndex checks that in each session of the index of waiting stops a stop waits.
+func (v *verifier) waitIndex() error {
+	return v.each([]byte{spaceWait}, []byte{spaceWait + 1}, func(key, _ []byte) error {
+		s := holdfast.SessionID(key[1:])
+		info, err := loadInfo(v.r, s)
+		if err == nil && len(info.Stops) == 0 {
+			v.problem(s, "the index of waiting stops names it, and no stop waits in it")
+		}
+		return nil // what is wrong with its record is told where it is walked
 	})
 }
 
@@ -231,7 +245,7 @@ func (w *walk) all() error {
 	if w.entries != w.info.Entries || w.bytes != w.info.Bytes {
 		w.problem("it counts %d entries of %d bytes, and there are %d of %d", w.info.Entries, w.info.Bytes, w.entries, w.bytes)
 	}
-	return errors.Join(w.ids(), w.states(), w.fragments())
+	return errors.Join(w.ids(), w.stops(), w.states(), w.fragments())
 }
 
 func (w *walk) entry(key, value []byte) error {
@@ -323,6 +337,15 @@ func (w *walk) indexed(e *holdfast.Entry) error {
 			w.problem("entry %d is not found by its id", e.Offset)
 		}
 	}
+	if e.Run != nil && e.Run.Answers != 0 {
+		v, ok, err := get(w.r, idKey(w.info.Session, session.AnswersScope, strconv.FormatUint(uint64(e.Run.Answers), 10)))
+		if err != nil {
+			return err
+		}
+		if k, err := decodeKnown(v, ""); !ok || err != nil || k.Offset < e.Offset || e.Run.Answers >= e.Offset {
+			w.problem("run %d is not found by the message %d that it answers", e.Offset, e.Run.Answers)
+		}
+	}
 	if e.Kind == holdfast.KindState {
 		v, ok, err := get(w.r, stateKey(w.info.Session, e.Key))
 		if err != nil {
@@ -346,6 +369,31 @@ func (w *walk) ids() error {
 		}
 		return nil
 	})
+}
+
+// stops checks that the stops that wait, and those of open runs, are found by their ids and that the index of waiting
+// stops has the session.
+func (w *walk) stops() error {
+	stops := slices.Clone(w.info.Stops)
+	for i := range w.info.Open {
+		if r := &w.info.Open[i]; r.Stop.State != "" {
+			stops = append(stops, driver.StopInfo{Stop: r.Stop, Run: r.Run, Answers: r.Answers})
+		}
+	}
+	for _, s := range stops {
+		v, ok, err := get(w.r, idKey(w.info.Session, s.From.User, s.ID))
+		if err != nil {
+			return err
+		}
+		if k, err := decodeKnown(v, s.ID); !ok || err != nil || k.Stop == nil || *k.Stop != s {
+			w.problem("the stop %q is not found by its id", s.ID)
+		}
+	}
+	_, ok, err := get(w.r, waitKey(w.info.Session))
+	if err == nil && ok != (len(w.info.Stops) > 0) {
+		w.problem("%d stops wait in it, and the index of waiting stops says otherwise", len(w.info.Stops))
+	}
+	return err
 }
 
 func (w *walk) states() error {

@@ -28,7 +28,7 @@ func runModel(t *testing.T, make func(t testing.TB) Harness) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "append2": m.append, "open": m.open, "fragments": m.fragments, "fragments2": m.fragments,
-			"end": m.end, "trim": m.trim, "delete": m.delete, "reopen": m.reopen, "page": m.page, "": m.check,
+			"end": m.end, "stop": m.stop, "settle": m.settle, "trim": m.trim, "delete": m.delete, "reopen": m.reopen, "page": m.page, "": m.check,
 		})
 	})
 	e.TB = t
@@ -86,15 +86,25 @@ func (m *machine) append(rt *rapid.T) {
 func (m *machine) open(rt *rapid.T) {
 	s, n := m.pick(rt)
 	op := driver.OpenRunOp{Entry: drawEntry(rt, holdfast.KindRun), TakeOver: rapid.Bool().Draw(rt, "take over")}
+	if rapid.Bool().Draw(rt, "answers") {
+		op.Answers = holdfast.Offset(rapid.IntRange(0, int(n.head())+1).Draw(rt, "message"))
+	}
 	old := n.known(op.Entry.From.User, op.Entry.ID)
 	r, err := m.e.Apply(m.e.ctx(), s, op)
 	if old != nil && old.run == nil {
 		m.e.code(holdfast.CodeConflict, err)
 		return
 	}
+	if old == nil && op.Answers > n.head() {
+		m.e.code(holdfast.CodeNotFound, err)
+		return
+	}
 	m.e.code("", err)
 	if err := n.check(op.Entry, r.Entries[0], r.Epoch); err != nil {
 		rt.Fatal(err)
+	}
+	if old == nil {
+		m.answered(n, r.Run.Run, op.Answers)
 	}
 	if old != nil && op.TakeOver && !old.run.status.Ended() {
 		old.run.fence++
@@ -111,7 +121,7 @@ func (m *machine) checkRun(n *naive, got holdfast.RunInfo) {
 	}
 	r := e.run.read()
 	want := holdfast.RunInfo{Run: got.Run, ID: e.ID, Status: r.Status, Fence: r.Fence, Fragments: r.Fragments, Tag: r.Tag, At: e.written.At,
-		Changed: got.Changed}
+		Changed: got.Changed, Answers: r.Answers, Stop: r.Stop}
 	for _, f := range e.run.fragments {
 		want.Bytes += int64(len(f.Text) + len(f.Event))
 		want.TextBytes += int64(len(f.Text))
@@ -163,16 +173,21 @@ func (m *machine) fragments(rt *rapid.T) {
 
 func (m *machine) end(rt *rapid.T) {
 	s, n := m.pick(rt)
-	op := driver.EndRun{Status: rapid.SampledFrom([]holdfast.RunStatus{holdfast.RunComplete, holdfast.RunStopped}).Draw(rt, "status"),
+	op := driver.EndRun{Status: rapid.SampledFrom([]holdfast.RunStatus{holdfast.RunComplete, holdfast.RunStopped, holdfast.RunInterrupted}).Draw(rt, "status"),
 		Force: rapid.IntRange(0, 4).Draw(rt, "force") == 0,
 		Data:  json.RawMessage(rapid.SampledFrom([]string{"", `{"u":1}`}).Draw(rt, "data"))}
 	op.Run, op.Fence = m.drawRun(rt, n)
+	open := n.unsettled(op.Run)
 	code := n.end(op)
 	r, err := m.e.Apply(m.e.ctx(), s, op)
 	m.e.code(code, err)
-	if err == nil {
-		m.checkRun(n, r.Run)
+	if err != nil {
+		return
 	}
+	if open != nil && open.state.Settled() {
+		m.told(n, open, driver.NewEntry{})
+	}
+	m.checkRun(n, r.Run)
 }
 
 func (m *machine) trim(rt *rapid.T) {
@@ -238,7 +253,7 @@ func (m *machine) check(*rapid.T) {
 		same(m.e, "tags", c.Tags, tags)
 		got := c.Page.Info
 		info := driver.Info{Epoch: n.epoch, First: n.first, Head: n.head(), Entries: int64(len(want)), Bytes: bytes, Created: got.Created,
-			Changed: got.Changed, Open: got.Open}
+			Changed: got.Changed, Open: got.Open, Stops: n.waiting()}
 		if n.epoch != "" {
 			info.Session = s
 			info.HeadTag = n.entries[n.head()-1].written.Tag

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -15,6 +16,17 @@ type naive struct {
 	epoch   holdfast.Epoch
 	first   holdfast.Offset
 	entries []*naiveEntry // by offset, from 1 on
+	stops   []*naiveStop  // in the order in which they were requested
+}
+
+// naiveStop is a stop; run is 0 while none has come.
+type naiveStop struct {
+	id           string
+	from         holdfast.Sender
+	run, answers holdfast.Offset
+	state        holdfast.StopState
+	at           time.Time
+	waits        bool
 }
 
 type naiveEntry struct {
@@ -30,6 +42,8 @@ type naiveRun struct {
 	fence     holdfast.Fence
 	fragments []holdfast.Fragment
 	end       json.RawMessage
+	answers   holdfast.Offset
+	stop      *naiveStop
 }
 
 func (n *naive) head() holdfast.Offset { return holdfast.Offset(len(n.entries)) }
@@ -116,7 +130,15 @@ func (n *naive) fragments(op driver.AppendFragments) (repeated int, code holdfas
 		return 0, code
 	}
 	if r.status.Ended() {
+		if r.status == holdfast.RunStopped && r.stop != nil {
+			return 0, holdfast.CodeStopped
+		}
 		return 0, holdfast.CodeEnded
+	}
+	if r.stop != nil {
+		if op.After == driver.AnyFragment || len(op.Fragments) == 0 || int(op.After)+len(op.Fragments) > len(r.fragments) {
+			return 0, holdfast.CodeStopped
+		}
 	}
 	fs := op.Fragments
 	if op.After != driver.AnyFragment {
@@ -142,6 +164,17 @@ func (n *naive) end(op driver.EndRun) holdfast.Code {
 		return holdfast.CodeEnded
 	}
 	r.status, r.end = op.Status, op.Data
+	if r.stop == nil {
+		return ""
+	}
+	switch {
+	case op.Status == holdfast.RunStopped:
+		r.stop.state = holdfast.StopStopped
+	case op.Force && op.Status == holdfast.RunInterrupted:
+		r.status, r.stop.state = holdfast.RunStopped, holdfast.StopUnreachable
+	default:
+		r.stop.state = holdfast.StopTooLate
+	}
 	return ""
 }
 
@@ -189,7 +222,8 @@ func (n *naive) read() []holdfast.Entry {
 }
 
 func (r *naiveRun) read() *holdfast.Run {
-	out := &holdfast.Run{Status: r.status, Fence: r.fence, Fragments: holdfast.FragmentNo(len(r.fragments)), End: r.end}
+	out := &holdfast.Run{Status: r.status, Fence: r.fence, Fragments: holdfast.FragmentNo(len(r.fragments)), End: r.end,
+		Answers: r.answers, Stop: r.stop.read().Stop}
 	for _, f := range r.fragments {
 		out.Body = out.Body.Append(f)
 		out.Tag = holdfast.ChainTag(out.Tag, &f)

@@ -17,6 +17,7 @@ var _ transport.Conn = (*conn)(nil)
 type conn struct {
 	// Static after construction.
 	kind *kind
+	r    *http.Request
 	rc   *http.ResponseController
 	info transport.Info
 	// left is closed when the peer has gone.
@@ -282,7 +283,7 @@ func (c *conn) finish() {
 	case how == complete:
 		c.greet()
 	default:
-		busy().write(c.w)
+		busy().write(c.w, c.r)
 	}
 }
 

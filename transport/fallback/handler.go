@@ -57,7 +57,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no = busy()
 	}
 	if no != nil {
-		no.write(w)
+		no.write(w, r)
 		return
 	}
 	defer h.leave(c)
@@ -83,7 +83,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*conn, *refused)
 		return nil, no
 	}
 	c := &conn{
-		kind: k, w: w, rc: http.NewResponseController(w), said: said, left: r.Context().Done(), linger: h.opts.CloseTimeout,
+		kind: k, w: w, r: r, rc: http.NewResponseController(w), said: said, left: r.Context().Done(), linger: h.opts.CloseTimeout,
 		over: make(chan struct{}), home: make(chan struct{}, 1),
 		info: transport.Info{
 			Transport: k.name, Reach: k.reach, Remote: h.opts.Remote(r), UserAgent: clip(r.UserAgent()),
@@ -158,15 +158,17 @@ func busy() *refused {
 	return &refused{http.StatusServiceUnavailable, "the server takes no connections now; come back in a moment"}
 }
 
-func (r *refused) write(w http.ResponseWriter) {
-	switch r.status {
+func (no *refused) write(w http.ResponseWriter, r *http.Request) {
+	switch no.status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
-		// The rest of the body is in the way of another request.
-		w.Header().Set("Connection", "close")
+		if r.ProtoMajor == 1 {
+			// The rest of the body is in the way of another request. On HTTP/2 it is not, and this would end them all.
+			w.Header().Set("Connection", "close")
+		}
 	}
-	http.Error(w, r.text, r.status)
+	http.Error(w, no.text, no.status)
 }
 
 // past is a deadline that is over.

@@ -60,14 +60,22 @@ type about struct {
 
 // intake is where bytes come in.
 type intake struct {
-	// early has what came right behind the request, read by net/http already; nil when that has been taken.
-	early *bufio.Reader
+	// early has what came with the request; nil when that has been taken.
+	early *early
 	// buf is a pooled buffer; it is there only until what came in is handled.
 	buf *buffer
 	// ready is readReady, made once: the callback that waits without a buffer.
 	ready func(fd uintptr) bool
 	// plain is the buffer of a connection that is not a bare socket.
 	plain *[plainRead]byte
+}
+
+// early is what came with the request.
+type early struct {
+	// first is a message, nil for none.
+	first []byte
+	// more may have read what came right behind the request.
+	more *bufio.Reader
 }
 
 func newConn(nc net.Conn, h *Handler) *conn {
@@ -110,12 +118,27 @@ func (c *conn) Write(p []byte, timeout time.Duration) error { return c.w.write(p
 // Receive implements transport.Conn.
 func (c *conn) Receive(fn func(msg []byte) error) error {
 	c.to = receiveFunc(fn)
+	if err := c.greet(); err != nil {
+		return err
+	}
 	for {
 		p, err := c.read()
 		if on, err := c.handle(p, err); !on {
 			return err
 		}
 	}
+}
+
+// greet hands over the message that came with the request. It comes before the first read.
+func (c *conn) greet() error {
+	e := c.in.early
+	if e == nil || e.first == nil {
+		return nil
+	}
+	if e.more.Buffered() == 0 {
+		c.in.early = nil
+	}
+	return c.message(e.first)
 }
 
 // receiveFunc is the Receiver of a connection that is not detached.
@@ -188,7 +211,7 @@ func (c *conn) read() ([]byte, error) {
 	if early := c.in.early; early != nil {
 		c.in.early = nil
 		// What is buffered is there, so that Peek does not fail.
-		return early.Peek(early.Buffered())
+		return early.more.Peek(early.more.Buffered())
 	}
 	if c.w.raw == nil {
 		return c.readPlain()

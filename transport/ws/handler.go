@@ -98,12 +98,17 @@ func (h *Handler) add(c *conn) bool {
 // the connection, attend does the rest in its place.
 func (h *Handler) run(c *conn) {
 	defer func() {
-		if c.detached {
-			// Shutdown and Wait wait for the last of them; see attend.
-			go c.attend()
+		if !c.detached {
+			h.end(c)
 			return
 		}
-		h.end(c)
+		if err := c.greet(); err != nil {
+			c.to.Ended(err)
+			h.end(c)
+			return
+		}
+		// Shutdown and Wait wait for the last of them; see attend.
+		go c.attend()
 	}()
 	h.serve(h.ctx, c)
 }
@@ -134,9 +139,9 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *conn {
 	}
 	_ = nc.SetWriteDeadline(time.Time{})
 	c := newConn(nc, h)
-	if rw.Reader.Buffered() > 0 {
-		// A client may send without waiting for the answer.
-		c.in.early = rw.Reader
+	// A client may send without waiting for the answer.
+	if first, _ := greeting(r.Header); first != nil || rw.Reader.Buffered() > 0 {
+		c.in.early = &early{first: first, more: rw.Reader}
 	}
 	c.about = about{userAgent: keep(r.UserAgent()), origin: keep(r.Header.Get("Origin")), path: keep(r.URL.Path)}
 	if remote := h.opts.Remote(r); remote != peerOf(nc) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/holdfast/holdfast/transport/origin"
 )
@@ -44,7 +45,28 @@ func (h *Handler) check(r *http.Request) *refused {
 	if !h.origins.Admits(r) {
 		return &refused{http.StatusForbidden, nil, origin.Refusal}
 	}
+	switch first, err := greeting(r.Header); {
+	case err != nil || !utf8.Valid(first):
+		return &refused{http.StatusBadRequest, nil,
+			"what follows " + greets + " in Sec-WebSocket-Protocol is not UTF-8 in base64url without padding"}
+	case len(first) > h.opts.MaxMessage:
+		return &refused{http.StatusRequestHeaderFieldsTooLarge, nil, "the first message is too large; send it when the connection is open"}
+	}
 	return nil
+}
+
+// greets begins the name of a subprotocol that is none: what follows is the connection's first message, in base64url. It is
+// the one header that a browser lets a page fill, and so a client's hello comes with the dial itself, a round trip sooner.
+const greets = "hello."
+
+// greeting returns the first message, if it came with the request; nil if not.
+func greeting(h http.Header) ([]byte, error) {
+	for t := range tokens(h, "Sec-WebSocket-Protocol") {
+		if said, ok := strings.CutPrefix(t, greets); ok {
+			return base64.RawURLEncoding.DecodeString(said)
+		}
+	}
+	return nil, nil
 }
 
 // only reports whether the header is there exactly once and ok.

@@ -87,6 +87,10 @@ func TestHandshake(t *testing.T) {
 		"two keys":             {get, proper("Sec-WebSocket-Key: " + sampleKey), 400, "", "once"},
 		"foreign origin":       {get, proper("Origin: https://evil.example.org"), 403, "", "may not connect"},
 		"own origin":           {get, proper("Origin: https://app.example.com"), 101, "", ""},
+		"greeting":             {get, proper("Sec-WebSocket-Protocol: holdfast.v1, hello.aGk"), 101, "Sec-WebSocket-Protocol: holdfast.v1", ""},
+		"greeting not base64":  {get, proper("Sec-WebSocket-Protocol: holdfast.v1, hello.a=="), 400, "", "base64url"},
+		"greeting not UTF-8":   {get, proper("Sec-WebSocket-Protocol: holdfast.v1, hello._w"), 400, "", "UTF-8"},
+		"greeting too large":   {get, proper("Sec-WebSocket-Protocol: holdfast.v1, hello." + strings.Repeat("aGlp", 100<<10)), 431, "", "too large"},
 		"two origins":          {get, proper("Origin: https://app.example.com", "Origin: https://evil.example.org"), 403, "", "may not connect"},
 	} {
 		t.Run(name, func(t *testing.T) {

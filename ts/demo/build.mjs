@@ -6,12 +6,18 @@ import { build } from "esbuild";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = fileURLToPath(new URL("../../internal/demo/assets/", import.meta.url));
 
-const source = (name) => fileURLToPath(new URL(`../packages/${name}/src/index.ts`, import.meta.url));
+const packages = ["client", "client/fallback", "client/tabs", "outbox", "status"];
+
+/** The package's source, or that of a part of it. */
+function source(name) {
+  const [folder, ...part] = name.split("/");
+  return fileURLToPath(new URL(`../packages/${[folder, "src", ...part].join("/")}/index.ts`, import.meta.url));
+}
 
 const { outputFiles } = await build({
   absWorkingDir: here,
   entryPoints: { demo: "src/main.ts", style: "demo.css" },
-  alias: Object.fromEntries(["client", "outbox", "status"].map((name) => [`@holdfast/${name}`, source(name)])),
+  alias: Object.fromEntries(packages.map((name) => [`@holdfast/${name}`, source(name)])),
   outdir: "/",
   bundle: true,
   minify: true,

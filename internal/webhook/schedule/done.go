@@ -100,7 +100,7 @@ func (t *Table) failed(l *lane, o Outcome, now time.Time, probe bool) Effect {
 	// Full jitter: receivers that come back are not met by everybody at once.
 	wait := max(time.Duration(o.Chance*float64(t.most(r.Fails))), o.RetryAfter)
 	if o.Result == Limited {
-		t.paused = now.Add(min(max(wait, time.Second), limitedPause))
+		t.paused = now.Add(min(wait, limitedPause))
 	}
 	r.Due, r.Unwell = now.Add(wait), o.Result != Refused
 	l.then = func() {

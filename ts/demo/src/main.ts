@@ -1,4 +1,6 @@
 import { Client } from "@holdfast/client";
+import { fallback } from "@holdfast/client/fallback";
+import { tabs } from "@holdfast/client/tabs";
 import { durableOutbox, sessionCache } from "@holdfast/outbox";
 import { HoldfastStatus } from "@holdfast/status";
 import { ChatView } from "./chat-view.ts";
@@ -87,6 +89,8 @@ function start(config: Config): void {
   const client = new Client({
     url: url.href,
     token: () => fetchToken(user),
+    carrier: fallback(),
+    link: tabs({ user }),
     outbox: durableOutbox({ scope: user }),
     cache: sessionCache({ scope: user }),
   });

@@ -1,6 +1,7 @@
 import { Chance } from "../chance.ts";
 import { Stage } from "../stage.ts";
 import { until } from "../tools.ts";
+import { trace } from "../trace.ts";
 import { disorder } from "../verdict.ts";
 
 /** What may happen, in any order. */
@@ -32,11 +33,16 @@ const EVENTS: Readonly<Record<string, (s: Stage, chance: Chance) => Promise<unkn
   write: (s, chance) => s.writer.write(1 + chance.below(30)),
   send: (s) => s.page.call("burst", "rig", "page", 1),
   retry: (s) => s.page.call("retry"),
+  // What is offline has no other page to show.
   away: async (s) => {
+    await s.page.chromium.offline(false);
     await s.leave();
     await s.page.tab.back();
   },
-  reload: (s) => s.page.tab.reload(),
+  reload: async (s) => {
+    await s.page.chromium.offline(false);
+    await s.page.tab.reload();
+  },
 };
 
 export interface RandomOptions {
@@ -95,11 +101,13 @@ async function one(s: Stage, chance: Chance, happened: string[]): Promise<readon
   }
   await makeGood(s);
   const begun = performance.now();
+  s.from(Date.now());
   await s.writer.write(1);
   try {
     await until(60_000, () => good(s), "the page to be live and up to date");
   } catch (error) {
-    return [String(error), JSON.stringify(await s.page.call("status"))];
+    const told = (await trace(s).catch(() => "")).split("\n").slice(-30).join("\n");
+    return [String(error), JSON.stringify(await s.page.call("status")), `\n${told}`];
   }
   happened.push(`good after ${Math.round(performance.now() - begun)} ms`);
   const report = await s.page.report();

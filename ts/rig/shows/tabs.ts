@@ -40,27 +40,37 @@ export async function tabs(options: TabsOptions, say: (text: string) => void): P
   }
 }
 
-type End = (stage: Stage, leader: Visit, next: Visit, renderers: ReadonlyMap<Visit, number>) => Promise<string>;
+/** Ends the leader and shows another tab; resolves with what it did, and since when somebody waits for that tab. */
+type End = (
+  stage: Stage,
+  leader: Visit,
+  next: Visit,
+  renderers: ReadonlyMap<Visit, number>,
+) => Promise<{ name: string; since: number }>;
 
 const closed: End = async (stage, leader, next) => {
+  const since = Date.now();
   await stage.leaves(leader);
   await next.tab.show();
-  return "closed";
+  return { name: "closed", since };
 };
 
 const frozen: End = async (stage, leader, next) => {
+  // Only a hidden page is frozen, and while all are hidden nobody waits.
   await stage.freeze(leader);
+  const since = Date.now();
   await next.tab.show();
-  return "frozen";
+  return { name: "frozen", since };
 };
 
 const killed: End = async (stage, leader, next, renderers) => {
   const renderer = renderers.get(leader);
   if (renderer === undefined) throw new Error("whose process?");
+  const since = Date.now();
   process.kill(renderer, "SIGKILL");
   stage.visits.splice(stage.visits.indexOf(leader), 1);
   await next.tab.show();
-  return "killed";
+  return { name: "killed", since };
 };
 
 async function lose(stage: Stage, { rate }: TabsOptions, end: End, renderers: ReadonlyMap<Visit, number>) {
@@ -71,8 +81,7 @@ async function lose(stage: Stage, { rate }: TabsOptions, end: End, renderers: Re
   await sleep(1_000);
   stage.writer.start(rate);
   await sleep(2_000);
-  const since = Date.now();
-  const name = await end(stage, leader, next, renderers);
+  const { name, since } = await end(stage, leader, next, renderers);
   await sleep(4_000);
   const until = Date.now() - 200;
   const gapOf = (visit: Visit) => visit.tab.ask<number>(`rig.gap(${since}, ${until})`);

@@ -96,12 +96,20 @@ export class Client {
       overdue: () => this.#link.suspect(),
       rtt: () => this.#link.stats.rtt,
     });
-    const open = options.carrier?.(env) ?? ((url, events) => env.open(url, events));
+    const open = options.carrier?.(env) ?? ((url, events, hello) => env.open(url, events, hello));
     const make: LinkFactory = options.link ?? ((parts) => new Connection(parts));
+    let asked = new Set<Session>();
     const owner = {
-      attach: () => [...this.#sessions.values()].map(({ session }) => session.ask()),
+      attach: () => {
+        const all = [...this.#sessions.values()].map(({ session }) => session);
+        asked = new Set(all);
+        return all.map((session) => session.ask());
+      },
       welcomed: ({ max }: WelcomeFrame) => {
         this.#max = max;
+        // Those that were opened while the answer was on its way.
+        for (const { session } of this.#sessions.values())
+          if (!asked.has(session)) this.#link.send({ t: "sub", ...session.ask() });
         this.#outbox.resend();
       },
       frame: (frame: OwnedFrame) => this.#take(frame),

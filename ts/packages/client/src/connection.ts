@@ -39,6 +39,9 @@ export class Connection implements Link {
   #tokenless = false;
   /** The one that was told what to subscribe to. */
   #attached: number | undefined;
+  /** The one whose hello went with the dial. */
+  #early = 0;
+  #toldHidden = false;
   #helloAt = 0;
   #pings = 0;
   #pingAt = 0;
@@ -123,7 +126,11 @@ export class Connection implements Link {
     }
     for (const effect of effects) this.#perform(effect);
     const hidden = state.memory.hiddenAt > 0;
-    if (hidden !== before.memory.hiddenAt > 0 && this.#attached) this.#write(this.#attached, { t: "view", hidden });
+    // A hello that went with the dial may be out of date when the socket opens.
+    if (this.#attached && hidden !== this.#toldHidden && state.name !== "dialing") {
+      this.#toldHidden = hidden;
+      this.#write(this.#attached, { t: "view", hidden });
+    }
     // Another wait has another end; while the gate is asked, it is due.
     if (state.name === "waiting" && !state.asking) this.#parts.owner.changed();
     if (state.name === before.name) return;
@@ -146,7 +153,7 @@ export class Connection implements Link {
       case "hello":
         return this.#hello(effect.n, effect.standby);
       case "take":
-        return this.#attach(effect.n, { t: "take" });
+        return this.#write(effect.n, this.#attach(effect.n, { t: "take" } as const));
       case "ping":
         this.#pingAt = this.#env.now();
         return this.#write(effect.n, { t: "ping", n: ++this.#pings });
@@ -186,28 +193,41 @@ export class Connection implements Link {
   /** Opens the socket of a dial that is still wanted. Returns what is to be called once there is a token, too. */
   #open(n: number): () => void {
     if (!sockets(this.#state).includes(n)) return () => {};
-    let waits = 2;
+    let [authorized, opened, told] = [false, false, false];
     // A pipe that calls back before open() has returned is still nobody's; its calls wait in the queue.
     let mine: Pipe | undefined;
     const current = () => mine !== undefined && mine === this.#pipes.get(n);
-    const proceed = () => --waits || this.#dispatch({ type: "opened", n, single: mine?.single === true });
+    const proceed = () => {
+      // Where hello went with the dial there was a token, and welcome may be right behind the open socket.
+      if (told || !opened || !(authorized || mine?.greeted)) return;
+      told = true;
+      this.#dispatch({ type: "opened", n, single: mine?.single === true });
+    };
     const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
     try {
-      mine = this.#parts.open(below(this.#parts.url, n), {
+      const hello = this.#earlyHello(n);
+      const events = {
         opened: () => {
           if (!current()) return;
           this.#opened = n;
+          opened = true;
           proceed();
         },
-        message: (text) => current() && this.#message(n, text),
-        closed: (code, reason) => current() && closed(code, reason),
-      });
+        message: (text: string) => current() && this.#message(n, text),
+        closed: (code: number, reason: string) => current() && closed(code, reason),
+      };
+      mine = this.#parts.open(below(this.#parts.url, n), events, hello);
       this.#pipes.set(n, mine);
+      if (mine.greeted) this.#early = n;
+      else if (hello) this.#leave();
     } catch (error) {
       const broken = error instanceof HoldfastError && error.code === "unsupported";
       closed(broken ? 1000 : 1006, messageOf(error));
     }
-    return proceed;
+    return () => {
+      authorized = true;
+      proceed();
+    };
   }
 
   #closed(event: Extract<Event, { type: "closed" }>): void {
@@ -222,19 +242,31 @@ export class Connection implements Link {
     if (token.usable(now) === undefined) await token.fetch(now);
   }
 
-  #hello(n: number, standby: boolean): void {
+  get #me() {
     const { token, identity } = this.#parts;
-    const hello = { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT } as const;
-    if (!standby) return this.#attach(n, hello);
-    this.#write(n, { ...hello, gen: identity.nextGeneration(), mode: "standby", subs: [] });
+    return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT } as const;
   }
 
-  #attach(n: number, frame: { readonly t: "take" } | Omit<Extract<ClientFrame, { t: "hello" }>, "gen" | "subs">): void {
+  /** The hello of a dial that takes over without standing by, if all is there for it. */
+  #earlyHello(n: number): string | undefined {
+    const { state } = this;
+    const { token, identity } = this.#parts;
+    const due = state.name === "dialing" && !identity.settle() && token.usable(this.#env.now()) !== undefined;
+    return due ? encode(this.#attach(n, this.#me)) : undefined;
+  }
+
+  #hello(n: number, standby: boolean): void {
+    if (n === this.#early) return;
+    if (!standby) return this.#write(n, this.#attach(n, this.#me));
+    this.#write(n, { ...this.#me, gen: this.#parts.identity.nextGeneration(), mode: "standby", subs: [] });
+  }
+
+  #attach<F extends object>(n: number, frame: F) {
     const { identity, owner } = this.#parts;
     this.#attached = n;
     this.#helloAt = this.#env.now();
-    const hidden = this.#state.memory.hiddenAt > 0 && ({ hidden: true } as const);
-    this.#write(n, { ...frame, gen: identity.nextGeneration(), ...hidden, subs: owner.attach() });
+    const hidden = (this.#toldHidden = this.#state.memory.hiddenAt > 0);
+    return { ...frame, gen: identity.nextGeneration(), ...(hidden && { hidden }), subs: owner.attach() };
   }
 
   #message(n: number, text: string): void {
@@ -275,7 +307,9 @@ export class Connection implements Link {
     this.#liveAt = now;
     this.#serverAhead = frame.now - now;
     this.#tokenTaken(exp);
-    this.#dispatch({ type: "welcomed", n, beat, rest, rtt: now - this.#helloAt });
+    // A dial is more than a round trip.
+    const rtt = (n === this.#early && this.#state.memory.rtt) || now - this.#helloAt;
+    this.#dispatch({ type: "welcomed", n, beat, rest, rtt });
     this.#parts.owner.welcomed(frame);
   }
 
@@ -308,7 +342,10 @@ export class Connection implements Link {
     const pipe = this.#pipes.get(n);
     this.#pipes.delete(n);
     pipe?.drop();
-    if (!attached) return;
+    if (attached) this.#leave();
+  }
+
+  #leave(): void {
     this.#attached = undefined;
     this.#stats.connection = "";
     this.#parts.owner.cut();

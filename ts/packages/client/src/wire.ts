@@ -11,6 +11,7 @@ export const MAX_CURSOR_RUNS = 256;
 
 export type Outcome = "continuous" | "snapshot" | "lost" | "denied";
 export type RunStatus = "open" | "complete" | "stopped" | "failed" | "interrupted";
+export type StopState = "requested" | "stopped" | "too_late" | "unreachable";
 
 /** How far a reader has come: `r` lists [run, fragment, chain tag] of each open run. */
 export interface Cursor {
@@ -56,6 +57,8 @@ export type ClientFrame =
       readonly limit?: number;
     }
   | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
+  /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
+  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number }
   | { readonly t: "signal"; readonly s: string; readonly data: unknown }
   | { readonly t: "token"; readonly token: string }
   | { readonly t: "ping" | "pong"; readonly n: number }
@@ -122,6 +125,14 @@ export interface BodyItem {
   readonly v?: unknown;
 }
 
+/** The stop of a run, as it stands in the run. */
+export interface StopItem {
+  readonly id: string;
+  readonly u?: string;
+  readonly c?: string;
+  readonly state: StopState;
+}
+
 export interface RunItem {
   readonly t: "run";
   readonly o: number;
@@ -138,6 +149,9 @@ export interface RunItem {
   readonly h: number;
   readonly body: readonly BodyItem[];
   readonly end?: unknown;
+  /** The offset of the message that the run answers. */
+  readonly answers?: number;
+  readonly stop?: StopItem;
 }
 
 export type EntryFrame = EntryItem & { readonly s: string };
@@ -180,6 +194,8 @@ export interface AckFrame {
   readonly g: number;
   readonly at: number;
   readonly dup?: boolean;
+  /** In the answer to a stop: how it stands. */
+  readonly state?: StopState;
 }
 
 export interface ErrFrame {

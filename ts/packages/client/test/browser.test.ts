@@ -92,6 +92,27 @@ describe("fetch", () => {
 });
 
 describe("a socket", () => {
+  it("takes a small hello along in the one header that a page may fill", () => {
+    const protocols: string[][] = [];
+    vi.stubGlobal(
+      "WebSocket",
+      class {
+        constructor(_: string, offered: string[]) {
+          protocols.push(offered);
+        }
+      },
+    );
+    const events: PipeEvents = { opened: vi.fn(), message: vi.fn(), closed: vi.fn() };
+    const { open } = browserEnv();
+    expect(open("wss://host/v1/ws/1", events, '{"t":"hello","token":"ü?>~"}').greeted).toBe(true);
+    expect(open("wss://host/v1/ws/1", events, "x".repeat(3_001)).greeted).toBe(false);
+    const [small, large] = protocols;
+    const said = small?.[1]?.replace(/^hello\./, "") ?? "";
+    expect(said).toMatch(/^[\w-]+$/);
+    expect(Buffer.from(said, "base64url").toString()).toBe('{"t":"hello","token":"ü?>~"}');
+    expect([small?.[0], large]).toEqual(["holdfast.v1", ["holdfast.v1"]]);
+  });
+
   it("is let go of without a word, and without waiting for its end", () => {
     const sockets: { onclose: unknown; readonly closed: number[] }[] = [];
     class Socket {
@@ -114,7 +135,8 @@ describe("a socket", () => {
     const events: PipeEvents = { opened: vi.fn(), message: vi.fn(), closed: vi.fn() };
     const pipe = browserEnv().open("wss://host/v1/ws/1", events);
     const socket = sockets[0] as unknown as Socket;
-    expect([socket.url, socket.protocol]).toEqual(["wss://host/v1/ws/1", "holdfast.v1"]);
+    expect([socket.url, socket.protocol]).toEqual(["wss://host/v1/ws/1", ["holdfast.v1"]]);
+    expect(pipe.greeted).toBe(false);
     socket.onopen?.();
     socket.onmessage?.({ data: "text" });
     socket.onmessage?.({ data: new ArrayBuffer(1) });

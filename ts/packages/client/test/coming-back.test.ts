@@ -172,6 +172,23 @@ describe("an outage", () => {
     expect(client.status.state).toBe("live");
   });
 
+  it("in which the gate is wrong about dials is over half a minute after it, or as soon as somebody comes back", async () => {
+    for (const woken of [false, true]) {
+      const client = await connected();
+      await env.advance(10_000);
+      server.down();
+      server.up = true;
+      await env.advance(50_000);
+      expect(client.status.state).toBe("offline");
+      server.back();
+      if (woken) env.signal("visible");
+      await env.advance(woken ? 1_000 : 31_000);
+      expect([woken, client.status.state]).toEqual([woken, "live"]);
+      client.close();
+      await env.advance(200_000);
+    }
+  });
+
   it("does not call a closed connection good before all is there", async () => {
     const client = await connected();
     const chat = client.session("chat");
@@ -181,5 +198,54 @@ describe("an outage", () => {
     expect(chat.status).toBe("catching-up");
     env.pipe.end();
     expect(client.status.state).toBe("offline");
+  });
+});
+
+describe("a hello that goes with the dial", () => {
+  it("saves the round trip of the open socket, and is said once", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    server.log("chat").append("message", 1);
+    await env.advance(10_000);
+    server.frames.length = 0;
+    env.pipe.end();
+    expect(env.pipe.greeted).toBe(true);
+    expect(server.of("hello")).toMatchObject([{ subs: [{ s: "chat", cur: { o: 1 } }] }]);
+    await env.settle();
+    expect([client.status.state, server.of("hello").length, texts(chat.snapshot.entries)]).toEqual(["live", 1, [1]]);
+  });
+
+  it("is said in the open socket where the pipe did not take it along", async () => {
+    const client = await connected();
+    await env.advance(10_000);
+    env.greets = false;
+    env.pipe.end();
+    await env.settle();
+    expect([client.status.state, env.pipe.greeted, server.of("hello").length]).toEqual(["live", false, 2]);
+  });
+
+  it("does not hide what has changed by the time the socket opens", async () => {
+    const client = await connected();
+    await env.advance(10_000);
+    env.pipe.end();
+    const chat = client.session("chat");
+    env.looking = false;
+    env.signal("hidden");
+    await env.settle();
+    expect(server.of("view")).toEqual([{ t: "view", hidden: true }]);
+    expect([chat.status, client.status.state, server.of("sub").length]).toEqual(["live", "live", 1]);
+  });
+
+  it("fails with the dial, and the next one says it anew", async () => {
+    const client = await connected();
+    const [first] = server.of("hello");
+    await env.advance(10_000);
+    server.down();
+    await env.advance(100);
+    server.back();
+    await env.advance(5_000);
+    const last = server.of("hello").at(-1);
+    expect(client.status.state).toBe("live");
+    expect(last?.gen).toBeGreaterThan(first?.gen ?? 0);
   });
 });

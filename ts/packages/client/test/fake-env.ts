@@ -6,6 +6,7 @@ export class FakePipe implements Pipe {
   readonly url: string;
   readonly events: PipeEvents;
   readonly sent: string[] = [];
+  greeted = false;
   dropped = false;
   ended = false;
   /** Called with each message that the client sends. */
@@ -57,6 +58,8 @@ export class FakeEnv implements Env {
   };
   readonly fetches: { readonly url: string; readonly request: FetchRequest }[] = [];
   mobile = false;
+  /** Whether a hello can go with the dial. */
+  greets = true;
   readonly storage = memoryStorage();
   readonly #timers = new Set<Timer>();
   readonly #soon: (() => void)[] = [];
@@ -97,10 +100,13 @@ export class FakeEnv implements Env {
     return () => void this.#timers.delete(timer);
   }
 
-  open(url: string, events: PipeEvents): Pipe {
+  open(url: string, events: PipeEvents, hello?: string): Pipe {
     const pipe = new FakePipe(url, events);
     this.pipes.push(pipe);
     this.onDial(pipe);
+    if (!this.greets || hello === undefined) return pipe;
+    pipe.greeted = true;
+    pipe.send(hello);
     return pipe;
   }
 

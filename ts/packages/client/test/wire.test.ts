@@ -68,6 +68,10 @@ function typed(frame: Golden["frame"]): ClientFrame {
     }
     case "send":
       return { t: "send", s: f.s, id: f.id, data: f.data };
+    case "stop": {
+      const { s, id, run, answers } = f;
+      return { t: "stop", s, id, ...(run && { run }), ...(answers && { answers }) };
+    }
     case "signal":
       return { t: "signal", s: f.s, data: f.data };
     case "token":

@@ -1,5 +1,6 @@
 import { Api, type ApiOptions, sleep } from "./api.ts";
 import { ApiError, type RunInfo, type RunStatus } from "./errors.ts";
+import { chunksOf } from "./pipe.ts";
 import { Run } from "./run.ts";
 
 export interface ProducerOptions extends ApiOptions {
@@ -186,7 +187,7 @@ async function* linesOf(response: Response): AsyncGenerator<string> {
   if (!response.body) return;
   let rest = "";
   const decoder = new TextDecoder();
-  for await (const chunk of response.body) {
+  for await (const chunk of chunksOf(response.body)) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) if (line.trim()) yield line;

@@ -34,6 +34,8 @@ export class Run {
   #waiting: Fragment[] = [];
   #size = 0;
   #sending = 0;
+  /** The first half of a character whose second has not come, by part. */
+  readonly #halves = new Map<string, string>();
   /** The fragments that this producer has had acknowledged, and the number before the first of them. */
   readonly #sent: Fragment[] = [];
   readonly #base: number;
@@ -57,8 +59,8 @@ export class Run {
   }
 
   /**
-   * Aborts when there is no use in producing any more: the run was ended by somebody else, another producer has taken it
-   * over, or the signal that it was opened with was aborted. Give it to whatever makes the answer.
+   * Aborts when there is no use in producing any more: somebody asked for the run to be stopped, which this has heeded by
+   * ending it; the run was ended by somebody else; another producer has taken it over; or the signal that it was opened with was aborted. Give it to whatever makes the answer.
    */
   get signal(): AbortSignal {
     return this.#over.signal;
@@ -79,8 +81,14 @@ export class Run {
     return this.write([{ part, event }]);
   }
 
-  /** Appends fragments. Rejects once the run is over. */
-  async write(fragments: readonly Fragment[]): Promise<void> {
+  /** Appends fragments. Rejects once the run is over; not to look at that is fine, since the signal says it too. */
+  write(fragments: readonly Fragment[]): Promise<void> {
+    const written = this.#write(fragments);
+    written.catch(() => {});
+    return written;
+  }
+
+  async #write(fragments: readonly Fragment[]): Promise<void> {
     this.signal.throwIfAborted();
     for (const fragment of fragments) this.#put(fragment);
     this.#pump();
@@ -113,12 +121,21 @@ export class Run {
   }
 
   #put(fragment: Fragment): void {
-    const { part = "", text } = fragment;
-    if (text === undefined) {
-      this.#waiting.push({ part, event: fragment.event });
-      this.#size += JSON.stringify(fragment.event ?? null).length;
+    const { part = "" } = fragment;
+    if (fragment.text === undefined) {
+      const event = wellFormedJSON(fragment.event);
+      this.#waiting.push({ part, event });
+      this.#size += sizeOf({ event });
       return;
     }
+    // A character that is cut in two by its producer goes out whole, with its second half.
+    const text = (this.#halves.get(part) ?? "") + fragment.text;
+    const end = isHigh(text.charCodeAt(text.length - 1)) ? text.length - 1 : text.length;
+    this.#halves.set(part, text.slice(end));
+    this.#putText(part, wellFormed(text.slice(0, end)));
+  }
+
+  #putText(part: string, text: string): void {
     this.#size += text.length;
     let rest = text;
     const last = this.#waiting.length > this.#sending ? this.#waiting.at(-1) : undefined;
@@ -163,7 +180,10 @@ export class Run {
     }
   }
 
-  /** What the server will never take must not leave readers waiting for the lease to lapse. */
+  /**
+   * What the server will never take must not leave readers waiting for the lease to lapse, and a stop is heeded by ending
+   * the run as stopped.
+   */
   async #giveUp(error: unknown): Promise<void> {
     const unwritable = error instanceof ApiError && (error.code === "too_large" || error.code === "invalid");
     if (unwritable && !this.signal.aborted) {
@@ -171,7 +191,11 @@ export class Run {
       const body = { fence: this.#info.fence, status: "failed", data: { error: why } };
       await this.#ask<RunInfo>("/end", body).catch(() => {});
     }
+    const stopped = error instanceof ApiError && error.code === "stopped" && !this.signal.aborted;
+    const body = { fence: this.#info.fence, status: "stopped" };
+    const ended = stopped ? await this.#ask<RunInfo>("/end", body).catch(() => undefined) : undefined;
     this.#refused(error);
+    if (ended) this.#info = ended;
   }
 
   #fitting(): number {
@@ -225,7 +249,7 @@ export class Run {
       const beat = this.#ask("/fragments", { fence: this.#info.fence, fragments: [] });
       this.#pumping = beat.then(
         () => {},
-        (error: unknown) => void this.#refused(error),
+        (error: unknown) => this.#giveUp(error),
       );
       void this.#pumping.finally(() => {
         this.#pumping = undefined;
@@ -268,6 +292,22 @@ function sizeOf(fragment: Fragment): number {
 /** At most `most` characters of the text, and no half of a surrogate pair. */
 function whole(text: string, most: number): number {
   if (text.length <= most) return text.length;
-  const last = text.charCodeAt(most - 1);
-  return last >= 0xd800 && last <= 0xdbff ? most - 1 : most;
+  return isHigh(text.charCodeAt(most - 1)) ? most - 1 : most;
+}
+
+function isHigh(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}
+
+/** The text with U+FFFD for halves of characters, which are no Unicode and which the server refuses. */
+function wellFormed(text: string): string {
+  return text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+}
+
+/** The event as JSON has it, likewise. */
+function wellFormedJSON(event: unknown): unknown {
+  const json = JSON.stringify(event ?? null);
+  // Halves of characters, and nothing else, are written in this way by JSON.stringify.
+  if (!/\\ud[89a-f]/.test(json)) return event;
+  return JSON.parse(json, (_, value: unknown) => (typeof value === "string" ? wellFormed(value) : value)) as unknown;
 }

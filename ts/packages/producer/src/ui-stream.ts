@@ -68,7 +68,7 @@ export class UIEncoder {
   #delta(part: string | undefined, c: UIChunk & Readonly<Record<string, unknown>>, ...names: string[]): Fragment[] {
     const text = c[names.at(-1) ?? ""];
     const known = Object.keys(c).every((name) => name === "type" || names.includes(name) || c[name] === undefined);
-    if (part === undefined || typeof text !== "string" || !known || !wellFormed(text)) return event(c);
+    if (part === undefined || typeof text !== "string" || !known) return event(c);
     return text ? [{ part, text }] : [];
   }
 
@@ -108,11 +108,6 @@ function event(chunk: UIChunk): Fragment[] {
 /** Whether an id can be part of a part's name as it is. */
 function plain(id: unknown): id is string {
   return typeof id === "string" && callID(id) === id;
-}
-
-/** Whether the text has no half of a surrogate pair: such a half would not survive the way through UTF-8. */
-function wellFormed(text: string): boolean {
-  return !/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/.test(text);
 }
 
 /**

@@ -111,6 +111,20 @@ describe("a run", () => {
     expect(api.requests).toHaveLength(asked);
   });
 
+  it.each(["a fragment", "a heartbeat"])("heeds a stop that it learns of by %s", async (what) => {
+    const api = new FakeApi();
+    const run = await open(api);
+    api.faults = [{ status: 409, code: "stopped" }];
+    if (what === "a fragment") void run.text("no more");
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(run.signal.reason).toMatchObject({ code: "stopped" });
+    expect(api.requests.map(({ path }) => path.replace(/.*runs/, ""))).toEqual(["", "/7/fragments", "/7/end"]);
+    expect(api.requests.at(-1)?.body).toMatchObject({ status: "stopped" });
+    expect(run.info.status).toBe("stopped");
+    await run.end("stopped");
+    await expect(run.end("complete")).rejects.toMatchObject({ code: "stopped" });
+  });
+
   it("is left open when its opener leaves, in the middle of a repeat", async () => {
     const api = new FakeApi();
     const leaving = new AbortController();

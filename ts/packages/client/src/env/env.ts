@@ -8,8 +8,11 @@ export interface Env {
   timer(run: () => void, ms: number): Cancel;
   /** Runs `run` when what is running now has ended. */
   soon(run: () => void): void;
-  /** Opens a connection. Exactly one of the events' `closed` ends it, unless it was dropped before. */
-  open(url: string, events: PipeEvents): Pipe;
+  /**
+   * Opens a connection. Exactly one of the events' `closed` ends it, unless it was dropped before. Where the pipe says that
+   * it has `greeted`, hello is on its way with the dial itself, which saves a round trip.
+   */
+  open(url: string, events: PipeEvents, hello?: string): Pipe;
   /**
    * Asks over HTTP, without credentials and past every cache. Rejects where there is no answer in time or no network; every
    * status is an answer.
@@ -88,6 +91,8 @@ export interface Pipe {
   drop(): void;
   /** A hello on it always attaches: it cannot stand by. */
   readonly single?: boolean;
+  /** The hello that open was given is sent, or will be; it is not to be sent once more. */
+  readonly greeted?: boolean;
 }
 
 export interface PipeEvents {

@@ -13,8 +13,6 @@ export interface Siblings {
    * gives it back, or stops waiting; so does the end of the page.
    */
   lock(name: string, steal: boolean, on: LockEvents): Cancel;
-  /** Runs the script of a shared worker, and keeps it for as long as this page lives. */
-  worker(url: string | URL, name: string): void;
 }
 
 export interface Channel {
@@ -45,7 +43,6 @@ export function browserSiblings(): Siblings {
       return { post: (message) => channel.postMessage(message), close: () => channel.close() };
     },
     lock,
-    worker: (url, name) => void attempt(() => new SharedWorker(url, { type: "module", name })),
   };
 }
 

@@ -29,11 +29,11 @@ export function answer(held: Held, sub: SubItem, force: boolean): readonly Sessi
     if (reaches && !ahead && fits(held, cur)) return goingOn(held, s, cur);
     if (!reaches && more && !force) return "older";
   }
-  const window = entries.filter((e) => e.offset >= first);
+  const recent = entries.filter((e) => e.offset >= first);
   const count = last || LAST;
-  if (window.length < count && more && !force) return "older";
-  const shown = window.slice(-count);
-  const from = shown.length < window.length ? (shown[0]?.offset ?? first) : first;
+  if (recent.length < count && more && !force) return "older";
+  const shown = recent.slice(-count);
+  const from = shown.length < recent.length ? (shown[0]?.offset ?? first) : first;
   // Open runs and the latest states matter wherever they stand.
   const before = entries.filter((e) => e.offset < from && (e.kind === "state" || isOpen(e)));
   const outcome = cur?.e && cur.e !== epoch ? "lost" : "snapshot";

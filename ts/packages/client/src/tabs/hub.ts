@@ -53,6 +53,7 @@ const AHEAD = 1_000;
 export class Hub {
   readonly #owner: HubOwner;
   readonly #rooms = new Map<string, Room>();
+  readonly #joined = new Set<string>();
   #out: OwnedFrame[] = [];
 
   constructor(owner: HubOwner) {
@@ -64,6 +65,11 @@ export class Hub {
     const room = this.#room(last, held ? cut(held) : UNREAD);
     room.readers.add(tab);
     this.#rooms.set(s, room);
+  }
+
+  /** Whether anybody but this tab has joined. */
+  serves(but: string): boolean {
+    return [...this.#joined].some((tab) => tab !== but);
   }
 
   // From the connection
@@ -123,6 +129,7 @@ export class Hub {
 
   /** A tab begins anew: with these, and nothing that it had asked for before. */
   join(tab: string, subs: readonly SubItem[]): void {
+    this.#joined.add(tab);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     // The sign of life that it waits for; answers may take as long as the server.
     this.#tell(tab, []);
@@ -131,6 +138,7 @@ export class Hub {
   }
 
   leave(tab: string): void {
+    this.#joined.delete(tab);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     this.#sweep();
   }

@@ -34,6 +34,8 @@ export interface LeadershipOwner {
 export class Leadership {
   readonly hub: Hub;
   readonly connection: Connection;
+  /** How many messages have been told to other tabs. */
+  told = 0;
   readonly #tab: string;
   readonly #parts: LinkParts;
   readonly #identity: Identity;
@@ -97,8 +99,8 @@ export class Leadership {
     const { env } = this.#parts;
     const epoch = this.#identity instanceof SharedIdentity ? this.#identity.epoch : 0;
     const { state, stats } = this.connection;
-    const { tab, link, welcome } = { tab: this.#tab, link: this.#link, welcome: this.#welcome };
-    return { m: "lease", tab, epoch, visible: env.visible(), at: env.now(), state, stats, link, welcome };
+    const { tab, link, welcome, told } = { tab: this.#tab, link: this.#link, welcome: this.#welcome, told: this.told };
+    return { m: "lease", tab, epoch, visible: env.visible(), at: env.now(), state, stats, link, welcome, told };
   }
 
   /** Whether the server has let it in. */

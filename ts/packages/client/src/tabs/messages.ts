@@ -18,6 +18,8 @@ export interface Lease {
   /** Another number for each welcome; the latest one, while the connection is attached. */
   readonly link: number;
   readonly welcome?: WelcomeFrame | undefined;
+  /** The number of its latest "down": whoever has heard another one has missed something. */
+  readonly told: number;
 }
 
 /** What tabs say to each other. */
@@ -37,7 +39,13 @@ export type Message =
   | { readonly m: "call"; readonly tab: string; readonly to: string; readonly call: Call }
   | { readonly m: "leave"; readonly tab: string }
   /** From a leader, to one tab or to all. */
-  | { readonly m: "down"; readonly tab: string; readonly to?: string; readonly frames: readonly OwnedFrame[] }
+  | {
+      readonly m: "down";
+      readonly tab: string;
+      readonly to?: string;
+      readonly n: number;
+      readonly frames: readonly OwnedFrame[];
+    }
   | { readonly m: "token"; readonly token: string }
   /** Whether a channel can be heard at all. */
   | { readonly m: "test"; readonly tab: string };

@@ -1,21 +1,36 @@
+import type { Cancel, Env } from "../env/env.ts";
+import type { Siblings } from "../env/siblings.ts";
 import { Token } from "../token.ts";
 import { claimsOf } from "./user.ts";
 
 /** A token with less time left, in ms, is not worth taking over. */
 const MARGIN = 30_000;
+/** How long another tab may take to ask; a frozen one would take an hour. */
+const PATIENCE = 2_000;
+
+export interface SharedTokenParts {
+  readonly env: Env;
+  readonly siblings: Siblings;
+  /** The lock's name. */
+  readonly name: string;
+  /** The tab's own, which asks the application. */
+  readonly own: Token;
+  /** A token has come. Throws where it is not this tab's user's. */
+  came(token: string): void;
+}
 
 /** The token of a tab that may lead: the application is asked by one tab at a time, and the others take what it was given. */
 export class SharedToken extends Token {
   #heard: string | undefined;
 
-  /** `alone` runs what asks the application, while no other tab does. */
-  constructor(own: Token, now: () => number, alone: (fetch: () => Promise<string>) => Promise<string>) {
+  constructor(parts: SharedTokenParts) {
+    const { env, own } = parts;
     // What the tab has already, because it had to look who is signed in, serves once.
-    let first = own.usable(now());
-    super(() => {
-      const value = first;
+    let first = own.usable(env.now());
+    super(async () => {
+      const kept = first;
       first = undefined;
-      return value ?? alone(() => own.fetch(now()));
+      return kept ?? this.#ask(parts);
     });
   }
 
@@ -24,10 +39,29 @@ export class SharedToken extends Token {
     this.#heard = token;
   }
 
+  async #ask({ env, siblings, name, own, came }: SharedTokenParts): Promise<string> {
+    const release = await turn(env, siblings, name);
+    try {
+      const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
+      came(token);
+      return token;
+    } finally {
+      release();
+    }
+  }
+
   /** The one that was heard of, if it is not the one that is to be replaced. */
-  fresh(now: number): string | undefined {
+  #fresh(now: number): string | undefined {
     const token = this.#heard;
     if (token === undefined || token === this.value) return undefined;
     return (claimsOf(token)?.expires ?? Number.POSITIVE_INFINITY) - now > MARGIN ? token : undefined;
   }
+}
+
+/** Waits until no other tab asks, or for long enough. */
+function turn(env: Env, siblings: Siblings, name: string): Promise<Cancel> {
+  return new Promise((resolve) => {
+    const release = siblings.lock(name, false, { got: () => resolve(release), lost: () => {} });
+    env.timer(() => resolve(release), PATIENCE);
+  });
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Session } from "../../src/session.ts";
+import { Switch } from "../../src/fallback/switch.ts";
+import { FakeEnv } from "../fake-env.ts";
 import { HttpWorld } from "./http-world.ts";
 
 const data = (chat: Session) => chat.entries.map((e) => e.data);
@@ -215,7 +217,55 @@ describe("over events", () => {
   });
 });
 
+describe("a line that was quiet for a while", () => {
+  it("is believed if something comes while the answer is awaited", async () => {
+    const { world, client } = await overEvents();
+    await world.env.advance(5_000);
+    world.env.signal("visible");
+    await world.env.advance(20);
+    world.say({ t: "ping", n: 1 });
+    await world.env.advance(3_000);
+    expect(client.status.state).toBe("live");
+    expect(kinds(world)).toEqual(["events"]);
+  });
+
+  it("is not believed because requests beside it are answered", async () => {
+    const { world, chat } = await overEvents();
+    world.events = "dead";
+    const stop = setIntervalOn(world, () => chat.send("x"), 3_000);
+    await world.env.advance(20_000);
+    world.events = "fine";
+    await world.env.advance(5_000);
+    stop();
+    expect(data(chat).length).toBeGreaterThan(5);
+    expect(kinds(world).length).toBeGreaterThan(1);
+  });
+
+  it("is to say more often once somebody looks", async () => {
+    const world = new HttpWorld();
+    world.socket = "refused";
+    world.env.looking = false;
+    world.client();
+    await world.env.advance(100);
+    expect(world.attaches[0]?.hello.hidden).toBe(true);
+    world.say({ t: "ping", n: 1 });
+    world.env.looking = true;
+    world.env.signal("visible");
+    await world.env.advance(50);
+    expect(world.attaches.map(({ hello }) => hello.hidden)).toEqual([true, undefined]);
+  });
+});
+
 describe("over polling", () => {
+  it("a server that answers at once is not asked without a pause", async () => {
+    const { world, client } = await overPoll();
+    world.hasty = true;
+    const before = world.attaches.length;
+    await world.env.advance(10_000);
+    expect(client.status.state).toBe("live");
+    expect(world.attaches.length - before).toBeLessThan(25);
+  });
+
   it("entries come, sends arrive, and nothing is asked for twice", async () => {
     const { world, client, chat } = await overPoll();
     const log = world.server.log("chat");
@@ -287,6 +337,18 @@ describe("the way back to WebSocket", () => {
     await world.env.advance(30_000);
     expect(client.status.state).toBe("live");
     expect(kinds(world)).toEqual(["events"]);
+  });
+});
+
+describe("of two pipes of one client", () => {
+  it("only the one that said hello last may attach again", () => {
+    const sw = new Switch(new FakeEnv(), () => () => {});
+    const [one, two] = [{}, {}];
+    const first = sw.claim(one, 5);
+    const second = sw.claim(two, 5);
+    expect(second).toBeGreaterThan(first);
+    expect(sw.renew(one)).toBeUndefined();
+    expect(sw.renew(two)).toBeGreaterThan(second);
   });
 });
 

@@ -24,6 +24,8 @@ export class HttpWorld {
   /** What a proxy does to growing answers. */
   events: "fine" | "held" | "dead" | number = "fine";
   sends: "fine" | "broken" = "fine";
+  /** Whether polls are answered at once, though there is nothing to say. */
+  hasty = false;
   readonly attaches: Attach[] = [];
   readonly asides: string[][] = [];
   readonly looks: FakePipe[] = [];
@@ -121,7 +123,7 @@ export class HttpWorld {
     };
     if (kind === "events") this.env.timer(beat, this.server.beat);
     if (kind === "events") return stop;
-    let cancel = this.env.timer(() => finish(), hello.wait ?? 20_000);
+    let cancel = this.env.timer(() => finish(), this.hasty ? 1 : (hello.wait ?? 20_000));
     const finish = () => {
       stop();
       // In pieces, as a network delivers them.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
 
 /** So many visible tabs (windows side by side), all live. */
@@ -159,7 +160,7 @@ describe("the leader", () => {
     expect(one.sockets.size).toBe(0);
     expect(two.sockets.size + three.sockets.size).toBe(1);
     expect(gaps.map((gap) => gap() <= 60)).toEqual([true, true]);
-    for (const tab of [two, three])
+    for (const tab of all)
       expect(tab.states.filter((state) => state === "offline" || state === "connecting")).toHaveLength(1);
     await world.advance(100);
     const shown = [one, two, three].map((tab) => tab.data.length);
@@ -255,6 +256,45 @@ describe("a tab that nobody hears", () => {
     expect(all.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
     expect(world.server.attached.length).toBe(2);
     expect(world.steals.length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe("a leader that speaks and does not hear", () => {
+  it("is not waited for by a tab that is seen", async () => {
+    const { world, all } = await windows(1);
+    const [numb] = all as [Tab];
+    numb.numb = true;
+    const shown = await world.open();
+    await world.advance(700);
+    expect([shown.state, shown.data, shown.sockets.size]).toEqual(["live", ["old"], 1]);
+    world.server.log().append("message", "new");
+    await world.advance(4_000);
+    for (const tab of [numb, shown]) expect([tab.state, tab.data]).toEqual(["live", ["old", "new"]]);
+  });
+});
+
+describe("a machine that slept", () => {
+  it("does not set its windows against each other", async () => {
+    const { world, all } = await windows(3);
+    world.clock += 600_000;
+    await world.advance(3_000);
+    expect(all.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
+    expect(world.steals).toEqual([]);
+    expect(world.server.attached.length).toBe(1);
+  });
+});
+
+describe("a tab that is opened while the lead is vacant and its lock is kept", () => {
+  it("waits a moment, and not for the next look at things", async () => {
+    const world = new World();
+    const frozen = await world.open();
+    await world.advance(500);
+    frozen.hide();
+    frozen.freeze();
+    await world.advance(60_000);
+    const shown = await world.open();
+    await world.advance(300);
+    expect([shown.state, world.atLock("lead")[0]]).toEqual(["live", shown]);
   });
 });
 
@@ -373,6 +413,7 @@ describe("who is signed in", () => {
     one.close();
     await world.advance(500);
     expect(world.living.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
+    expect(world.tokens).toBe(1);
   });
 
   it("is taken at its word no further than the server says", async () => {
@@ -382,6 +423,36 @@ describe("who is signed in", () => {
     await world.advance(4_000);
     expect([liar.client.stats.user, anna.client.stats.user]).toEqual(["bert", "anna"]);
     expect([liar.state, anna.state]).toEqual(["live", "live"]);
+  });
+});
+
+describe("a promise of another user's leader", () => {
+  it("is not believed, whatever channel it comes by", async () => {
+    const { world, all } = await windows(2);
+    const lease = JSON.parse(world.shared.get("holdfast:wss://host/v1/ws:anna:lease") ?? "") as Lease;
+    const rogue = world.siblings(all[1] as Tab).channel("holdfast:wss://host/v1/ws:anna", () => {});
+    const welcome = lease.welcome && { ...lease.welcome, user: "bert" };
+    rogue.post({ ...lease, tab: "rogue", epoch: lease.epoch + 1_000_000, welcome });
+    await world.advance(300);
+    expect(all.map((tab) => tab.client.stats.user)).toEqual(["anna", "anna"]);
+    expect(world.server.attaches).toBe(1);
+  });
+});
+
+describe("a log that lost its end", () => {
+  it("is noticed by a tab that had read further", async () => {
+    const { world, all } = await windows(2);
+    const [one, two] = all as [Tab, Tab];
+    const log = world.server.log();
+    for (let i = 0; i < 5; i++) log.append("message", i);
+    await world.advance(100);
+    two.store();
+    log.entries.length -= 2;
+    one.cut();
+    await world.advance(1_000);
+    two.restore();
+    await world.advance(2_500);
+    for (const tab of [one, two]) expect([tab.state, tab.data]).toEqual(["live", ["old", 0, 1, 2]]);
   });
 });
 

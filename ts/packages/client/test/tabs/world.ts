@@ -146,7 +146,6 @@ export class World {
         return { post, close: () => void this.#channels.delete(channel) };
       },
       lock: (name, steal, on) => this.#lock(name, steal, { tab, ...on }),
-      worker: () => {},
     };
   }
 
@@ -158,7 +157,8 @@ export class World {
     for (const to of this.#channels) {
       if (to === from || to.name !== from.name) continue;
       this.timer(() => {
-        if (this.#channels.has(to) && !to.tab.closed && !to.tab.deaf) to.on(JSON.parse(text));
+        if (this.#channels.has(to) && !to.tab.closed && !to.tab.deaf && !(to.tab.numb && from.tab !== to.tab))
+          to.on(JSON.parse(text));
       }, BUS);
     }
   }
@@ -275,6 +275,8 @@ export class Tab {
   closed = false;
   frozen = false;
   deaf = false;
+  /** It speaks, and does not hear. */
+  numb = false;
   offline = false;
   /** In the back/forward cache. */
   stored = false;

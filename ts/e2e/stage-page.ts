@@ -1,0 +1,36 @@
+import { Client } from "../packages/client/src/index.ts";
+import { fallback } from "../packages/client/src/fallback/index.ts";
+import { tabs } from "../packages/client/src/tabs/index.ts";
+
+const query = new URLSearchParams(location.search);
+const user = query.get("user") ?? "anna";
+const url = new URL("/v1/ws", location.href);
+url.protocol = "ws:";
+
+const client = new Client({
+  url: url.href,
+  token: async () => (await fetch(`/token?user=${user}`)).text(),
+  carrier: fallback(),
+  ...(query.has("own") ? {} : { link: tabs() }),
+});
+const chat = client.session(query.get("session") ?? "chat");
+const states: string[] = [];
+client.onStatus(({ state }) => states.push(state));
+client.connect();
+
+/** What the test looks at. */
+const stage = {
+  client,
+  chat,
+  states,
+  get all() {
+    return chat.entries.map((entry) => (entry.kind === "run" ? entry.text : entry.data));
+  },
+  get state() {
+    return client.status.state;
+  },
+  send: (data: unknown) => chat.send(data).done,
+};
+Object.assign(globalThis, { stage });
+
+export type StageInPage = typeof stage;

@@ -1,0 +1,61 @@
+import type { Cancel } from "../env/env.ts";
+import type { Siblings } from "../env/siblings.ts";
+
+/**
+ * The lock of whoever leads. It tells the others of a leader's end at once, and serves for nothing else: a frozen page
+ * keeps it, so to have it is not to lead, and to lead one need not have it.
+ */
+export class Seat {
+  readonly #siblings: Siblings;
+  readonly #name: string;
+  readonly #got: () => void;
+  #cancel: Cancel | undefined;
+  /** Whether this tab holds it. */
+  granted = false;
+
+  constructor(siblings: Siblings, name: string, got: () => void) {
+    this.#siblings = siblings;
+    this.#name = name;
+    this.#got = got;
+  }
+
+  /** Waits for it, or does not wait any more. */
+  queue(want: boolean): void {
+    if (this.granted) return;
+    if (!want) this.release();
+    else this.#cancel ??= this.#request(false);
+  }
+
+  /** Has it at once, whoever had it. */
+  take(): void {
+    if (this.granted) return;
+    this.release();
+    this.#cancel = this.#request(true);
+  }
+
+  release(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.granted = false;
+  }
+
+  #request(steal: boolean): Cancel {
+    let over = false;
+    const cancel = this.#siblings.lock(this.#name, steal, {
+      got: () => {
+        if (over) return;
+        this.granted = true;
+        this.#got();
+      },
+      lost: () => {
+        if (over) return;
+        this.granted = false;
+        this.#cancel = undefined;
+      },
+    });
+    return () => {
+      over = true;
+      cancel();
+    };
+  }
+}

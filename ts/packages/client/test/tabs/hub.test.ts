@@ -1,0 +1,166 @@
+import { describe, expect, it } from "vitest";
+import type { OwnedFrame } from "../../src/link.ts";
+import { Hub } from "../../src/tabs/hub.ts";
+import type { ClientFrame, ServerFrame } from "../../src/wire.ts";
+import { FakeLog } from "../fake-server.ts";
+
+function stage() {
+  const log = new FakeLog("chat");
+  const written: ClientFrame[] = [];
+  const told: { frame: OwnedFrame; to: string | undefined }[] = [];
+  const later: (() => void)[] = [];
+  const at = { open: true, clock: 0 };
+  const hub = new Hub({
+    client: "shared",
+    user: () => "anna",
+    open: () => at.open,
+    write: (frame) => written.push(frame),
+    tell: (frames, to) => told.push(...frames.map((frame) => ({ frame, to }))),
+    soon: (run) => later.push(run),
+    now: () => at.clock,
+  });
+  const settle = () => {
+    for (const run of later.splice(0)) run();
+  };
+  const hear = (...frames: readonly ServerFrame[]) => {
+    for (const frame of frames) hub.frame(frame as OwnedFrame);
+    settle();
+  };
+  /** The server's answer to the latest subscription. */
+  const answered = () => {
+    const sub = written.filter((frame) => frame.t === "sub").at(-1);
+    if (sub?.t !== "sub") throw new Error("nothing was asked");
+    hear(...log.answer(sub.last, sub.cur));
+  };
+  const types = (to: string | undefined) => told.filter((one) => one.to === to).map(({ frame }) => frame.t);
+  return { log, hub, written, told, at, settle, hear, answered, types };
+}
+
+describe("a hub", () => {
+  it("asks the server once, and answers each tab when it knows", () => {
+    const { log, hub, written, answered, types } = stage();
+    log.append("message", "a");
+    hub.join("one", [{ s: "chat" }]);
+    hub.join("two", [{ s: "chat" }]);
+    expect(written.map(({ t }) => t)).toEqual(["sub"]);
+    expect([types("one"), types("two")]).toEqual([[], []]);
+    answered();
+    expect([types("one"), types("two")]).toEqual([
+      ["sub", "entry", "live"],
+      ["sub", "entry", "live"],
+    ]);
+    hub.join("three", [{ s: "chat" }]);
+    expect([types("three"), written.length]).toEqual([["sub", "entry", "live"], 1]);
+  });
+
+  it("opens after the welcome what was wanted between hello and that", () => {
+    const { hub, written, at } = stage();
+    at.open = false;
+    expect(hub.attach()).toEqual([]);
+    hub.join("one", [{ s: "chat", last: 7 }]);
+    expect(written).toEqual([]);
+    at.open = true;
+    hub.welcomed();
+    expect(written).toEqual([{ t: "sub", s: "chat", last: 7 }]);
+  });
+
+  it("finds a hole, asks again, and passes on nothing that it did not take", () => {
+    const { log, hub, written, told, hear, answered } = stage();
+    hub.join("one", [{ s: "chat" }]);
+    log.append("message", "a");
+    answered();
+    const before = told.length;
+    hear({ t: "entry", s: "chat", o: 4, g: 28, k: "message", at: 1, data: "d" });
+    expect(told.length).toBe(before);
+    expect(written.at(-1)).toMatchObject({ t: "sub", cur: { o: 1 } });
+    for (const data of ["b", "c", "d"]) log.append("message", data);
+    answered();
+    const all = told.slice(before).map(({ frame }) => (frame.t === "entry" ? frame.o : frame.t));
+    expect(all).toEqual(["sub", 2, 3, 4, "live"]);
+    expect(hub.upToDate()).toBe(true);
+  });
+
+  it("tells what was said before an answer before the answer", () => {
+    const { log, hub, told, answered } = stage();
+    hub.join("one", [{ s: "chat" }]);
+    answered();
+    log.onFrame.add((frame) => hub.frame(frame));
+    log.append("message", "a");
+    // Not told yet: it waits for what comes with it.
+    expect(told.some(({ frame }) => frame.t === "entry")).toBe(false);
+    hub.join("two", [{ s: "chat" }]);
+    const order = told.map(({ frame, to }) => `${frame.t} ${to}`);
+    expect(order.indexOf("entry undefined")).toBeLessThan(order.indexOf("sub two"));
+  });
+
+  it("gives pages and refusals to who asked", () => {
+    const { hub, written, told, hear } = stage();
+    hub.up("one", "c1", { t: "page", id: "p1", s: "chat", before: 9 });
+    expect(written).toEqual([{ t: "page", id: "one/p1", s: "chat", before: 9 }]);
+    hear({ t: "page", id: "one/p1", s: "chat", e: "x", items: [] });
+    hear({ t: "err", re: "page", id: "one/p2", s: "chat", code: "not_found", msg: "none" });
+    expect(told.map(({ to, frame }) => [to, frame.t, "id" in frame && frame.id])).toEqual([
+      ["one", "page", "p1"],
+      ["one", "err", "p2"],
+    ]);
+  });
+
+  it("does without the pages that are refused", () => {
+    const { log, hub, written, hear, answered, types } = stage();
+    for (let i = 0; i < 80; i++) log.append("message", i);
+    hub.join("one", [{ s: "chat", last: 5 }]);
+    answered();
+    hub.join("two", [{ s: "chat", last: 60 }]);
+    expect(written.at(-1)).toMatchObject({ t: "page", id: "/chat", before: 76 });
+    expect(types("two")).toEqual([]);
+    hear({ t: "err", re: "page", id: "/chat", s: "chat", code: "unavailable", msg: "later" });
+    expect(types("two")).toEqual(["sub", ...Array<string>(5).fill("entry"), "live"]);
+  });
+
+  it("asks the server again for whoever comes where it was denied", () => {
+    const { hub, written, hear, types } = stage();
+    hub.join("one", [{ s: "chat" }]);
+    hear({ t: "err", re: "sub", s: "chat", code: "too_large", msg: "too many" });
+    expect(types("one")).toEqual(["sub"]);
+    hub.join("two", [{ s: "chat" }]);
+    expect(written.filter(({ t }) => t === "sub").length).toBe(2);
+  });
+
+  it("shows a message as its tab's, and leaves other clients' alone", () => {
+    const { log, hub, told, answered } = stage();
+    log.append("message", 1, { c: "shared", id: "tab-a:page1" });
+    log.append("message", 2, { c: "else", id: "tab-b:page1" });
+    log.append("message", 3, { c: "shared", id: "odd" });
+    hub.join("one", [{ s: "chat" }]);
+    answered();
+    const clients = told.flatMap(({ frame, to }) => (to === "one" && frame.t === "entry" ? [frame.c] : []));
+    expect(clients).toEqual(["tab-a", "else", "shared"]);
+  });
+
+  it("gives a reader of another log up after a while", () => {
+    const { log, hub, at, answered, types } = stage();
+    hub.join("one", [{ s: "chat" }]);
+    log.append("message", "a");
+    answered();
+    hub.join("two", [{ s: "chat", cur: { e: "epoch00001", o: 9, g: 63 } }]);
+    hub.tick();
+    expect(types("two")).toEqual([]);
+    at.clock = 1_000;
+    hub.tick();
+    expect(types("two")).toEqual(["sub", "entry", "live"]);
+  });
+
+  it("leaves a session with its last reader, also one that joined anew without it", () => {
+    const { hub, written } = stage();
+    hub.join("one", [{ s: "a" }, { s: "b" }]);
+    hub.join("two", [{ s: "b" }]);
+    hub.join("one", [{ s: "b" }]);
+    hub.leave("two");
+    hub.up("one", "c1", { t: "unsub", s: "b" });
+    expect(written.filter(({ t }) => t === "unsub")).toEqual([
+      { t: "unsub", s: "a" },
+      { t: "unsub", s: "b" },
+    ]);
+    expect([hub.serves("one"), hub.serves("two")]).toEqual([false, true]);
+  });
+});
