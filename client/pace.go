@@ -12,8 +12,7 @@ const (
 	window = 2 * time.Minute
 	// eager: after so many failures the gate is asked before each dial.
 	eager = 4
-	// blind: a gate that says no may be wrong, where a proxy stands before it; so often it is not believed, nor one that
-	// says yes.
+	// blind: a gate that says no may be wrong, where a proxy stands before it; so often it is not believed.
 	blind = 30 * time.Second
 	// redialPause: a slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes
 	// through.
@@ -78,21 +77,13 @@ func (m memo) needsGate(now instant) bool {
 }
 
 // penance is until when a dial that the gate approves has to wait all the same, 0 if it need not. A gate that had said yes
-// before, and never no since, is wrong about dials: then they are spaced so that the budget lasts. But a wake has one at
-// once: somebody looks.
+// before, and never no since, is wrong about dials: then the budget counts. But a wake has one dial at once: somebody looks.
 func (m memo) penance(now instant) instant {
 	recent := m.recent(now)
-	if len(recent) < eager || (now-m.approvedAt).Abs() >= window {
+	if len(recent) < budget || (now-m.approvedAt).Abs() >= window {
 		return 0
 	}
-	last := recent[len(recent)-1]
-	if now < m.wakeUntil && last < m.wakeUntil-wakeWindow {
-		return 0
-	}
-	if spaced := last + blind; spaced > now {
-		return spaced
-	}
-	if len(recent) < budget {
+	if now < m.wakeUntil && recent[len(recent)-1] < m.wakeUntil-wakeWindow {
 		return 0
 	}
 	return recent[len(recent)-budget] + window

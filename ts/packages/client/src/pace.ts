@@ -6,7 +6,7 @@ const BUDGET = 8;
 const WINDOW = 120_000;
 /** After so many failures the gate is asked before each dial. */
 const EAGER = 4;
-/** A gate that says no may be wrong, where a proxy stands before it: so often it is not believed, nor one that says yes. */
+/** A gate that says no may be wrong, where a proxy stands before it: so often it is not believed. */
 const BLIND = 30_000;
 /** A slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes through. */
 const REDIAL = 3_000;
@@ -47,16 +47,14 @@ export const needsGate = (m: Memory, now: number) =>
 
 /**
  * Until when a dial that the gate approves has to wait all the same. A gate that had said yes before, and never no since,
- * is wrong about dials: then they are spaced so that the budget lasts. But a wake has one at once: somebody looks.
+ * is wrong about dials: then the budget counts. But a wake has one dial at once: somebody looks.
  */
 export function penance(m: Memory, now: number): number {
   const failed = recent(m, now);
-  const last = failed.at(-1) ?? 0;
-  const wrong = failed.length >= EAGER && Math.abs(now - m.approvedAt) < WINDOW;
-  if (!wrong || (now < m.wakeUntil && last < m.wakeUntil - WAKE_WINDOW)) return 0;
-  const spaced = last + BLIND;
-  if (spaced > now) return spaced;
-  return spent(m, now) ? (failed.at(-BUDGET) ?? 0) + WINDOW : 0;
+  const oldest = failed.at(-BUDGET);
+  if (oldest === undefined || Math.abs(now - m.approvedAt) >= WINDOW) return 0;
+  const woken = now < m.wakeUntil && (failed.at(-1) ?? 0) < m.wakeUntil - WAKE_WINDOW;
+  return woken ? 0 : oldest + WINDOW;
 }
 
 export const mayRedial = (m: Memory, now: number) =>
