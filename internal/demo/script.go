@@ -79,5 +79,5 @@ var paragraphs = []string{
 	"Both chats and the task share **one** connection. Each has its own cursor on it, so one that has much to catch up on does not hold up the others, and losing one of them would not touch the rest.",
 	"The light in the corner tells the truth. *Live* means that the server was heard from a moment ago. When it has been silent for too long it is asked, and if it does not answer within two seconds the line is taken for dead, whatever the browser believes. Browsers believe in dead lines for up to a minute.",
 	"Coming back takes one round trip: the first frame on a new connection carries who you are and how far you have come in every session, and what follows it is the answer. There is no asking for a list, no joining of rooms, no loading of history, and so nothing that could arrive in the wrong order.",
-	"Two windows of one person are two clients. They do not fight. A window that reconnects replaces its own ghost, the dead connection that the server still holds for it, at once; it never replaces another window.",
+	"The windows of one browser share a connection too, and each has its own cursors on it. Close the one that has it, and another takes over. A browser that reconnects replaces its own ghost, the dead connection that the server still holds for it, at once; it never replaces another device.",
 }

@@ -1,32 +1,7 @@
-import { beforeEach, describe, expect, it, vi } from "vitest";
-import { Client, type ClientOptions } from "../src/client.ts";
+import { describe, expect, it, vi } from "vitest";
 import type { RunEntry } from "../src/entry.ts";
 import { HoldfastError } from "../src/errors.ts";
-import { FakeEnv } from "./fake-env.ts";
-import { FakeServer } from "./fake-server.ts";
-
-let env: FakeEnv;
-let server: FakeServer;
-
-beforeEach(() => {
-  env = new FakeEnv();
-  env.seed(7);
-  server = new FakeServer(env);
-});
-
-function make(options: Partial<ClientOptions> = {}): Client {
-  return new Client({ url: "wss://host/v1/ws", token: "tok", env, ...options });
-}
-
-async function connected(options: Partial<ClientOptions> = {}): Promise<Client> {
-  const client = make(options);
-  client.connect();
-  await env.settle();
-  expect(client.status.state).toBe("live");
-  return client;
-}
-
-const texts = (list: readonly { readonly data: unknown }[]) => list.map((e) => e.data);
+import { connected, env, make, server, texts } from "./stage.ts";
 
 describe("connecting", () => {
   it("does nothing before it is asked to", async () => {

@@ -1,30 +1,5 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import { Client, type ClientOptions } from "../src/client.ts";
-import { FakeEnv } from "./fake-env.ts";
-import { FakeServer } from "./fake-server.ts";
-
-let env: FakeEnv;
-let server: FakeServer;
-
-beforeEach(() => {
-  env = new FakeEnv();
-  env.seed(7);
-  server = new FakeServer(env);
-});
-
-function make(options: Partial<ClientOptions> = {}): Client {
-  return new Client({ url: "wss://host/v1/ws", token: "tok", env, ...options });
-}
-
-async function connected(options: Partial<ClientOptions> = {}): Promise<Client> {
-  const client = make(options);
-  client.connect();
-  await env.settle();
-  expect(client.status.state).toBe("live");
-  return client;
-}
-
-const texts = (list: readonly { readonly data: unknown }[]) => list.map((e) => e.data);
+import { describe, expect, it } from "vitest";
+import { connected, env, make, server, texts } from "./stage.ts";
 
 describe("a page that comes and goes", () => {
   const seen = () => (env.looking = true);
