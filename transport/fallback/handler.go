@@ -4,12 +4,11 @@ import (
 	"context"
 	"net/http"
 	"path"
-	"sync"
 	"time"
 
-	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/origin"
+	"github.com/holdfast/holdfast/transport/roster"
 )
 
 // maxAbout bounds what is kept of a header for Info, in bytes: it is the client's to choose.
@@ -20,26 +19,15 @@ type Handler struct {
 	// Static after construction.
 	serve transport.Serve
 	opts  Options
-	// ctx is what serve gets; it ends with Shutdown.
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	// running counts requests. Added to under mu only, so that it cannot grow during Wait.
-	running sync.WaitGroup
-
-	mu sync.Mutex
-	// Guarded by mu.
-	conns map[*conn]struct{}
-	down  bool
+	// conns are the connections until they have ended. Its context is what serve gets.
+	conns *roster.Roster[*conn]
 }
 
 var _ http.Handler = (*Handler)(nil)
 
 // NewHandler returns a handler that calls serve with the connection that each request is.
 func NewHandler(serve transport.Serve, opts Options) *Handler {
-	h := &Handler{serve: serve, opts: opts.withDefaults(), conns: map[*conn]struct{}{}}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	return h
+	return &Handler{serve: serve, opts: opts.withDefaults(), conns: roster.New[*conn]()}
 }
 
 // ServeHTTP is the connection: it returns when that has ended. What is no connection it refuses: 403 for a page of a foreign
@@ -60,10 +48,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w, r)
 		return
 	}
-	defer h.leave(c)
+	defer h.conns.Leave(c)
 	// After a panic of serve too: a pump may still write, and must not when this has returned.
 	defer c.finish()
-	h.serve(h.ctx, c)
+	h.serve(h.conns.Context(), c)
 }
 
 // open makes a connection of a request, or says why not.
@@ -99,54 +87,24 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*conn, *refused)
 
 func clip(s string) string { return s[:min(len(s), maxAbout)] }
 
-// enter counts a connection in, unless Shutdown was called. From here on Shutdown waits for it.
+// enter counts a connection in, unless Shutdown was called.
 func (h *Handler) enter(c *conn) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.down {
+	if !h.conns.Enter() {
 		return false
 	}
-	h.running.Add(1)
-	h.conns[c] = struct{}{}
+	if !h.conns.Add(c) {
+		h.conns.Quit()
+		return false
+	}
 	return true
-}
-
-func (h *Handler) leave(c *conn) {
-	h.mu.Lock()
-	delete(h.conns, c)
-	h.mu.Unlock()
-	h.running.Done()
 }
 
 // Shutdown refuses further requests, ends the context that serve got, and waits until every serve has returned. When ctx
 // ends first, it aborts the connections that are left and returns, as a *holdfast.Error with CodeUnavailable, how many.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	h.mu.Lock()
-	h.down = true
-	h.mu.Unlock()
-	h.cancel()
-
-	done := make(chan struct{})
-	// Ends with the last connection: Wait waits for the same, when ctx ends before.
-	go func() {
-		h.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for c := range h.conns {
-		c.Abort()
-	}
-	return holdfast.Wrap(holdfast.CodeUnavailable, ctx.Err(), "%d requests did not end in time and were aborted", len(h.conns))
-}
+func (h *Handler) Shutdown(ctx context.Context) error { return h.conns.Shutdown(ctx) }
 
 // Wait waits for all connections. Use it after Shutdown returned an error, to be sure that nothing of serve runs any more.
-func (h *Handler) Wait() { h.running.Wait() }
+func (h *Handler) Wait() { h.conns.Wait() }
 
 // refused is an answer to a request that is no connection.
 type refused struct {

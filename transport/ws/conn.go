@@ -266,7 +266,7 @@ func (c *conn) message(msg []byte) error {
 	if c.ending.Load() {
 		return errClosed()
 	}
-	return c.to.Message(c.h.ctx, msg)
+	return c.to.Message(c.h.conns.Context(), msg)
 }
 
 // ping implements sink.

@@ -4,13 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 	"unique"
 
-	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/origin"
+	"github.com/holdfast/holdfast/transport/roster"
 )
 
 // maxAbout bounds what is kept of a header for Info: it is the client's to choose, and lives as long as the connection.
@@ -24,17 +23,8 @@ type Handler struct {
 	origins origin.Allowed
 	pools   *pools
 	started time.Time
-	// ctx is what serve gets; it ends with Shutdown.
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	// running counts the goroutines of connections. Added to under mu only, so that it cannot grow during Wait.
-	running sync.WaitGroup
-
-	mu sync.Mutex
-	// Guarded by mu.
-	conns map[*conn]struct{}
-	down  bool
+	// conns are the connections until the last goroutine of each has ended. Its context is what serve gets.
+	conns *roster.Roster[*conn]
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -46,10 +36,8 @@ func NewHandler(serve transport.Serve, opts Options) *Handler {
 	if err != nil {
 		panic(err)
 	}
-	h := &Handler{serve: serve, opts: opts.withDefaults(), origins: allowed, pools: newPools(),
-		started: time.Now(), conns: map[*conn]struct{}{}}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	return h
+	return &Handler{serve: serve, opts: opts.withDefaults(), origins: allowed, pools: newPools(), started: time.Now(),
+		conns: roster.New[*conn]()}
 }
 
 // ServeHTTP upgrades the request, or says why not: 403 for a page of a foreign origin, 405, 426 or 400 for what is no
@@ -59,39 +47,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
-	if !h.enter() {
+	if !h.conns.Enter() {
 		(&refused{http.StatusServiceUnavailable, map[string]string{"Retry-After": "1"}, "the server is shutting down"}).write(w)
 		return
 	}
 	c := h.upgrade(w, r)
-	if c == nil || !h.add(c) {
-		h.running.Done()
+	if c == nil || !h.conns.Add(c) {
+		h.conns.Quit()
 		return
 	}
 	// Shutdown and Wait wait for it; it ends when serve has returned and what serve left is closed or passed on.
 	go h.run(c)
-}
-
-// enter counts a connection in, unless Shutdown was called. From here on Shutdown waits for it.
-func (h *Handler) enter() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.down {
-		h.running.Add(1)
-	}
-	return !h.down
-}
-
-// add makes the connection known, so that Shutdown can abort it; if it is too late for that, it aborts it itself.
-func (h *Handler) add(c *conn) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.conns == nil {
-		c.Abort()
-		return false
-	}
-	h.conns[c] = struct{}{}
-	return true
 }
 
 // run is the connection's goroutine. It ends when serve has returned and the closing handshake is over; if serve has detached
@@ -110,16 +76,13 @@ func (h *Handler) run(c *conn) {
 		// Shutdown and Wait wait for the last of them; see attend.
 		go c.attend()
 	}()
-	h.serve(h.ctx, c)
+	h.serve(h.conns.Context(), c)
 }
 
 // end closes and forgets a connection for which nothing runs any more but the goroutine that calls it.
 func (h *Handler) end(c *conn) {
 	c.finish()
-	h.mu.Lock()
-	delete(h.conns, c)
-	h.mu.Unlock()
-	h.running.Done()
+	h.conns.Leave(c)
 }
 
 // upgrade takes the connection from net/http and answers the request. It returns nil if that fails.
@@ -157,38 +120,8 @@ func keep(s string) unique.Handle[string] {
 
 // Shutdown refuses further upgrades, ends the context that serve got, and waits until every serve has returned. When ctx
 // ends first, it aborts the connections that are left and returns, as a *holdfast.Error with CodeUnavailable, how many.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	h.mu.Lock()
-	h.down = true
-	h.mu.Unlock()
-	h.cancel()
-
-	done := make(chan struct{})
-	// Ends with the last connection: Wait waits for the same, when ctx ends before.
-	go func() {
-		h.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	n := h.abortAll()
-	return holdfast.Wrap(holdfast.CodeUnavailable, ctx.Err(), "%d connections did not end in time and were aborted", n)
-}
-
-func (h *Handler) abortAll() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n := len(h.conns)
-	for c := range h.conns {
-		c.Abort()
-	}
-	h.conns = nil
-	return n
-}
+func (h *Handler) Shutdown(ctx context.Context) error { return h.conns.Shutdown(ctx) }
 
 // Wait waits for the goroutines of all connections. Use it after Shutdown returned an error, to be sure that nothing
 // of serve runs any more.
-func (h *Handler) Wait() { h.running.Wait() }
+func (h *Handler) Wait() { h.conns.Wait() }
