@@ -142,9 +142,12 @@ func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
 	}
 }
 
+// lookAtLeases is how late a lapsed lease is found at most: readers are promised to know within a second.
+const lookAtLeases = time.Second / 4
+
 // run ends the runs whose leases have lapsed, and settles the stops that were not heeded, until ctx ends.
 func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookAtLeases)
 	defer tick.Stop()
 	for {
 		select {

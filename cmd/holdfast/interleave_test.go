@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,25 +36,17 @@ const (
 type realPlay struct {
 	api     *runtest.API
 	history *runtest.History
-	readers []*playReader
+	readers []*client.Session
+	ends    ended
 }
 
-// playReader reads one session, and counts the ends that it is shown.
-type playReader struct {
-	session *client.Session
-	mu      sync.Mutex
-	ends    map[holdfast.Offset]int
-}
+// ended counts the ends that the readers of a run were shown.
+type ended struct{ n [2]atomic.Int32 }
 
-func (r *playReader) note(ch client.Change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case ch.Kind == client.Ended:
-		r.ends[ch.Offset]++
-	case ch.Kind == client.Added:
-		if run := runAt(r.session, ch.Offset); run != nil && run.Status.Ended() {
-			r.ends[ch.Offset]++
+func (e *ended) note(reader int) func(client.Change) {
+	return func(ch client.Change) {
+		if ch.Kind == client.Ended {
+			e.n[reader].Add(1)
 		}
 	}
 }
@@ -67,37 +60,40 @@ func runAt(s *client.Session, o holdfast.Offset) *holdfast.Run {
 	return nil
 }
 
-// readAll starts two clients that read all the sessions.
-func readAll(t *testing.T, p *process, plays []*realPlay) (clients []*client.Client, stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+// watch starts two clients that read all the sessions.
+func (p *process) watch(sessions []string) (readers map[string][]*client.Session, stop func()) {
+	return p.watchWith(sessions, func(string) func(client.Change) { return nil })
+}
+
+// watchWith is watch; each session's changes are told to what note returns for it, once for each client.
+func (p *process) watchWith(sessions []string, note func(session string) func(client.Change)) (map[string][]*client.Session, func()) {
+	p.t.Helper()
+	ctx, cancel := context.WithCancel(p.t.Context())
 	var running sync.WaitGroup
+	readers := map[string][]*client.Session{}
 	for i := range 2 {
 		token := p.token(auth.Claims{User: "anna", Read: []string{"*"}})
 		c, err := client.New(client.Options{
 			URL: p.url(""), ClientID: holdfast.ClientID(fmt.Sprintf("r%d", i)), Token: func(context.Context) (string, error) { return token, nil },
 		})
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
-		for _, play := range plays {
-			r := &playReader{ends: map[holdfast.Offset]int{}}
-			r.mu.Lock() // until the session is known
-			r.session, err = c.Session(play.api.Session, client.SessionOptions{OnChange: r.note})
-			r.mu.Unlock()
+		for _, id := range sessions {
+			s, err := c.Session(holdfast.SessionID(id), client.SessionOptions{OnChange: note(id)})
 			if err != nil {
-				t.Fatal(err)
+				p.t.Fatal(err)
 			}
-			play.readers = append(play.readers, r)
+			readers[id] = append(readers[id], s)
 		}
-		clients = append(clients, c)
 		running.Go(func() {
 			if err := c.Run(ctx); err != nil {
-				t.Errorf("a reader ended: %v", err)
+				p.t.Errorf("a reader ended: %v", err)
 			}
 		})
+		p.wake = append(p.wake, c.Wake)
 	}
-	return clients, func() { cancel(); running.Wait() }
+	return readers, func() { p.wake = nil; cancel(); running.Wait() }
 }
 
 // TestClause7_RealInterleavingsEndOnce does over sockets, with a server that is killed, what the server's own test does with
@@ -116,10 +112,11 @@ func TestClause7_RealInterleavingsEndOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		clients, stop := readAll(t, p, plays)
+		stop := p.readPlays(plays)
 		p.playLot(plays, uint64(first))
-		for _, c := range clients {
-			c.Wake()
+		for _, wake := range p.wake {
+			// So many failed dials have spent a client's budget; it would be back by itself in two minutes.
+			wake()
 		}
 		for _, play := range plays {
 			asked += play.history.Len()
@@ -128,6 +125,23 @@ func TestClause7_RealInterleavingsEndOnce(t *testing.T) {
 		stop()
 	}
 	t.Logf("%d runs, %d requests; they ended as %v", all, asked, ends)
+}
+
+func (p *process) readPlays(plays []*realPlay) (stop func()) {
+	var sessions []string
+	byID, next := map[string]*realPlay{}, map[string]int{}
+	for _, play := range plays {
+		id := string(play.api.Session)
+		sessions, byID[id] = append(sessions, id), play
+	}
+	readers, stop := p.watchWith(sessions, func(id string) func(client.Change) {
+		next[id]++
+		return byID[id].ends.note(next[id] - 1)
+	})
+	for _, play := range plays {
+		play.readers = readers[string(play.api.Session)]
+	}
+	return stop
 }
 
 // playLot plays with some runs at a time, and kills the server under them once or twice.
@@ -169,17 +183,15 @@ func (r *realPlay) check(t *testing.T) holdfast.RunStatus {
 	for i, reader := range r.readers {
 		var run *holdfast.Run
 		await(t, func() bool {
-			run = runAt(reader.session, out.Run)
+			run = runAt(reader, out.Run)
 			return run != nil && run.Status.Ended()
 		})
 		if text := run.Body.Text(""); run.Status != out.Status || text != out.Text {
 			t.Errorf("%s: reader %d sees a run that is %s with %q, and the log one that is %s with %q", s, i, run.Status, text, out.Status, out.Text)
 		}
-		reader.mu.Lock()
-		if n := reader.ends[out.Run]; n != 1 {
+		if n := r.ends.n[i].Load(); n > 1 {
 			t.Errorf("%s: reader %d was shown %d ends", s, i, n)
 		}
-		reader.mu.Unlock()
 	}
 	return out.Status
 }
