@@ -117,12 +117,14 @@ func (p *process) produce(session string, takeOver bool, words int) *producer {
 // until waits for a line.
 func (x *producer) until(t *testing.T, want string) {
 	t.Helper()
+	last := ""
 	for line := range x.said {
 		if line == want {
 			return
 		}
+		last = line
 	}
-	t.Errorf("the producer ended without saying %q", want)
+	t.Errorf("the producer ended without saying %q; it said %q last", want, last)
 }
 
 // last waits for the end of the process, and returns what it said last.
@@ -143,14 +145,14 @@ func (x *producer) signal(t *testing.T, s syscall.Signal) {
 // producerKills is how often a producer is killed, and how many at a time.
 func producerKills() (all, together int) {
 	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
-		return 50, 5
+		return 50, 10
 	}
 	return 4, 4
 }
 
 const (
-	killLease = 2 * time.Second
-	killWords = 120
+	killLease = 5 * time.Second
+	killWords = 300
 )
 
 // fates are the runs of one round: of one the producer is killed, of one it is killed and another takes over, and of one it
@@ -215,7 +217,7 @@ func (f *fates) zombie(t *testing.T) {
 	x.until(t, strconv.Itoa(f.words))
 	x.signal(t, syscall.SIGSTOP)
 	second := f.p.produce(s, true, killWords)
-	second.until(t, strconv.Itoa(f.words+2))
+	<-second.said // it has appended a word, wherever the first had come to
 	x.signal(t, syscall.SIGCONT)
 	if line := x.last(); line != "refused fenced" {
 		t.Errorf("%s: the producer that came back said %q last", s, line)
