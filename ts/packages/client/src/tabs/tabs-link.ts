@@ -106,7 +106,7 @@ export class TabsLink implements Link {
     const { token, env } = this.#parts;
     if (this.#givenUser !== undefined) return this.#givenUser;
     try {
-      return claimsOf(token.usable(env.now()) ?? (await token.fetch(env.now())))?.user;
+      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user;
     } catch {
       // A connection of its own finds the same, and says so.
       return undefined;
