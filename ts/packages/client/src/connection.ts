@@ -266,7 +266,7 @@ export class Connection implements Link {
     this.#attached = n;
     this.#helloAt = this.#env.now();
     this.#toldHidden = hidden;
-    return { ...frame, gen: identity.nextGeneration(), ...(hidden && { hidden }), subs: owner.attach() };
+    return { ...frame, gen: identity.nextGeneration(), hidden: hidden || undefined, subs: owner.attach() };
   }
 
   #message(n: number, text: string): void {
@@ -338,7 +338,7 @@ export class Connection implements Link {
 
   #drop(n: number, bye: "" | "leave" | "park"): void {
     const attached = n === this.#attached;
-    if (bye && attached) this.#write(n, bye === "park" ? { t: "bye", park: true } : { t: "bye" });
+    if (bye && attached) this.#write(n, { t: "bye", park: bye === "park" || undefined });
     const socket = this.#sockets.get(n);
     this.#sockets.delete(n);
     socket?.pipe.drop();

@@ -6,7 +6,7 @@ export interface Kept {
   readonly id: string;
   readonly d: unknown;
   readonly a: number;
-  readonly e?: readonly [code: string, message: string];
+  readonly e?: readonly [code: string, message: string] | undefined;
 }
 
 /** Where unsent messages are kept. */

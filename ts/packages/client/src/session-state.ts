@@ -8,7 +8,6 @@
  * Each frame names the positions that it covers, so a repeat is recognised and skipped and a hole is never passed over,
  * however the log was cut into frames and connections.
  */
-import type { Cached } from "./session-cache.ts";
 import { type Entry, entryOf, grown, type RunEntry, type StateEntry, stopFrom, stopTold } from "./entry.ts";
 import {
   type Cursor,
@@ -17,7 +16,6 @@ import {
   type FragFrame,
   MAX_CURSOR_RUNS,
   type Outcome,
-  type PageFrame,
   type RunFrame,
   type SessionFrame,
   type SubFrame,
@@ -96,51 +94,10 @@ export function cursorOf(state: SessionState): Cursor | undefined {
   return open.length ? { ...cursor, r: open.map((r) => [r.offset, r.fragments, r.chain] as const) } : cursor;
 }
 
-/** What a page may keep of the session, if it has a place to go on from: the last `most` entries, and what is open. */
-export function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
-  const { epoch, have, tag, entries } = state;
-  if (tag === undefined || !epoch) return undefined;
-  const last = entries.slice(-most);
-  const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
-  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
-  return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
-}
-
-/** The state with what was kept, for as long as the server has not answered. */
-export function withCached(state: SessionState, { epoch, have, tag, first, more, entries }: Cached): SessionState {
-  if (state.outcome) return state;
-  const states = new Map(entries.flatMap((e) => (e.kind === "state" ? [[e.key, e] as const] : [])));
-  // Asked already, it was asked without a cursor: this is to be shown, and not to be gone on from.
-  return { ...state, epoch, have, tag: state.asked ? undefined : tag, first, more, entries, states };
-}
-
 export function apply(state: SessionState, frames: readonly SessionFrame[]): Applied {
   const draft = new Draft(state);
   for (const frame of frames) draft.take(frame);
   return draft.done();
-}
-
-/** Adds older entries, which were asked for before offset `before`. An answer that no longer fits changes nothing. */
-export function withPage(state: SessionState, page: PageFrame, before: number): SessionState {
-  if (page.e !== state.epoch || before !== state.first) return state;
-  const held = new Set(state.entries.map((e) => e.offset));
-  const states = new Map(state.states);
-  let first = state.first;
-  const older: Entry[] = [];
-  // From the newest, so that the first state of a key is the one that counts.
-  for (const item of [...page.items].reverse()) {
-    first = Math.min(first, item.f ?? item.o);
-    const entry = entryOf(item);
-    if (!entry || item.o >= state.first || held.has(item.o)) continue;
-    if (entry.kind === "state") {
-      if (states.has(entry.key)) continue;
-      states.set(entry.key, entry);
-    }
-    older.push(entry);
-  }
-  const entries = [...older, ...state.entries].sort((a, b) => a.offset - b.offset);
-  // A page without items cannot be passed: were more believed then, the reader would ask for it for ever.
-  return { ...state, first, more: page.more === true && first < before, entries, states };
 }
 
 /** One application of frames: copies what it changes once, not once a frame. */

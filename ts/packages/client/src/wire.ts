@@ -18,13 +18,13 @@ export interface Cursor {
   readonly e: string;
   readonly o: number;
   readonly g: number;
-  readonly r?: readonly (readonly [run: number, fragment: number, chain: number])[];
+  readonly r?: readonly (readonly [run: number, fragment: number, chain: number])[] | undefined;
 }
 
 export interface SubItem {
   readonly s: string;
-  readonly last?: number;
-  readonly cur?: Cursor;
+  readonly last?: number | undefined;
+  readonly cur?: Cursor | undefined;
 }
 
 export type ClientFrame =
@@ -38,16 +38,27 @@ export type ClientFrame =
       /** To be verified and not attached: until take, or for what follows in the same request. */
       readonly mode?: "standby" | "aside";
       /** Nobody looks. */
-      readonly hidden?: true;
+      readonly hidden?: true | undefined;
       /** With a poll: how long to wait for something to say, in ms. */
       readonly wait?: number;
       readonly subs: readonly SubItem[];
     }
   /** Attaches a connection that stood by. */
-  | { readonly t: "take"; readonly gen: number; readonly hidden?: true; readonly subs: readonly SubItem[] }
+  | { readonly t: "take"; readonly gen: number; readonly hidden?: true | undefined; readonly subs: readonly SubItem[] }
   | { readonly t: "view"; readonly hidden: boolean }
   | ({ readonly t: "sub" } & SubItem)
   | { readonly t: "unsub"; readonly s: string }
+  | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
+  | CommandFrame
+  | { readonly t: "signal"; readonly s: string; readonly data: unknown }
+  | { readonly t: "token"; readonly token: string }
+  | { readonly t: "ping" | "pong"; readonly n: number }
+  /** `park`: the page goes to sleep, and will be back. */
+  | { readonly t: "bye"; readonly park?: true | undefined };
+
+/** What a user does to a session besides sending: answered by ack or err with the same id, and repeated until then. */
+export type CommandFrame =
+  /** Asks for entries. Answered by page. */
   | {
       readonly t: "page";
       readonly id: string;
@@ -56,18 +67,8 @@ export type ClientFrame =
       readonly after?: number;
       readonly limit?: number;
     }
-  | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
-  | CommandFrame
-  | { readonly t: "signal"; readonly s: string; readonly data: unknown }
-  | { readonly t: "token"; readonly token: string }
-  | { readonly t: "ping" | "pong"; readonly n: number }
-  /** `park`: the page goes to sleep, and will be back. */
-  | { readonly t: "bye"; readonly park?: true };
-
-/** What a user does to a session besides sending: answered by ack or err with the same id, and repeated until then. */
-export type CommandFrame =
   /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
-  { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number };
+  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number };
 
 export interface WelcomeFrame {
   readonly t: "welcome";

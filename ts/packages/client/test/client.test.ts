@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { RunEntry } from "../src/entry.ts";
 import { HoldfastError } from "../src/errors.ts";
+import { older } from "../src/older.ts";
 import { connected, env, make, server, texts } from "./stage.ts";
 
 describe("connecting", () => {
@@ -367,15 +368,15 @@ describe("reading", () => {
     const client = await connected();
     const chat = client.session("chat", { last: 10 });
     await env.settle();
-    const asked = chat.older(60);
-    expect(chat.older(5)).toBe(asked);
+    const asked = older(chat, 60);
+    expect(older(chat, 5)).toBe(asked);
     env.pipe.end();
     await env.advance(5_000);
     expect(await asked).toBe(true);
     expect(chat.entries).toHaveLength(70);
-    expect(await settled(chat.older(60))).toBe(false);
+    expect(await settled(older(chat, 60))).toBe(false);
     expect(texts(chat.entries)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
-    expect(await settled(chat.older())).toBe(false);
+    expect(await settled(older(chat))).toBe(false);
   });
 
   it("does not leave those waiting who asked for older entries of a session that ends", async () => {
@@ -385,7 +386,7 @@ describe("reading", () => {
     const chat = client.session("chat", { last: 10 });
     await env.settle();
     client.disconnect();
-    const asked = chat.older();
+    const asked = older(chat);
     chat.close();
     await expect(asked).rejects.toMatchObject({ code: "closed" });
   });

@@ -68,10 +68,6 @@ export class TabsLink implements Link {
     this.#parts.owner.changed();
   }
 
-  close(): void {
-    this.disconnect();
-  }
-
   retry(): void {
     if (this.#plain) this.#plain.retry();
     else this.#member?.call("retry");
