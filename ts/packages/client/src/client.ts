@@ -227,9 +227,6 @@ export class Client {
   #currentStatus(): Omit<Status, "since"> {
     const { state } = this.link;
     switch (state.name) {
-      case "idle":
-      case "asleep":
-        return { state: state.name };
       case "waiting":
         return { state: "offline", retryAt: state.until, reason: state.reason };
       case "ended":
@@ -237,9 +234,11 @@ export class Client {
       case "live":
       case "doubt":
         return { state: this.#upToDate() ? "live" : "catching-up" };
-      default:
+      case "dialing":
+      case "attaching":
         return { state: "connecting" };
     }
+    return { state: state.name };
   }
 
   #upToDate(): boolean {

@@ -8,6 +8,7 @@ import {
   step,
 } from "./connection-state.ts";
 import type { Effect, Event, State } from "./connection-types.ts";
+import { Deferred } from "./deferred.ts";
 import type { Cancel, Env, FetchAnswer, Pipe } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "./link.ts";
@@ -18,14 +19,6 @@ import { type ClientFrame, decode, encode, type ServerFrame, VERSION, type Welco
 const GATE_TIMEOUT = 1_000;
 /** A connection that lives so long, and is up to date, is a good one. */
 const STABLE = 5_000;
-
-/** A dial once it has a pipe. It takes an open pipe and a token until it can be used, and then the machine is told. */
-interface Socket {
-  readonly pipe: Pipe;
-  opened: boolean;
-  authorized: boolean;
-  told: boolean;
-}
 
 /** Runs the machine of connection-state.ts: turns its effects into deeds and what happens into events. */
 export class Connection implements Link {
@@ -38,8 +31,10 @@ export class Connection implements Link {
   #cancelTimer: Cancel | undefined;
   #stopWatching: Cancel | undefined;
 
-  /** By the number of the dial. An event of any other is not listened to. */
-  readonly #sockets = new Map<number, Socket>();
+  /** The sockets by the number of their dial. An event of any other is not listened to. */
+  readonly #pipes = new Map<number, Pipe>();
+  /** The latest that is open, though there may be no token for it yet. */
+  #openedLast = 0;
   /** The last time there was no token. */
   #tokenless = false;
   /** The one that was told what to subscribe to; 0 while there is none. */
@@ -173,26 +168,30 @@ export class Connection implements Link {
       .catch((): Partial<FetchAnswer> => ({}));
     const { state } = this;
     // An open socket is not slow, its token is.
-    if (turn !== this.#gate || (state.name === "dialing" && this.#sockets.get(state.n)?.opened)) return;
+    if (turn !== this.#gate || (state.name === "dialing" && state.n === this.#openedLast)) return;
     this.#dispatch({ type: "gate", ok: status >= 200 && status < 300, after });
   }
 
   /** Opens a socket, and sees to a token meanwhile; but first to the token, where it could not be had the last time. */
   async #dial(n: number): Promise<void> {
-    const dialed = !this.#tokenless;
     const authorized = this.#authorize();
-    if (dialed) this.#open(n);
+    const dialed = !this.#tokenless;
     try {
+      if (!dialed) await authorized;
+      const opened = this.#open(n);
       await authorized;
+      this.#tokenless = false;
+      await opened;
     } catch (error) {
       this.#tokenless = true;
-      const terminal = codeOf(error) === "unauthorized";
+      const terminal = error instanceof HoldfastError && error.code === "unauthorized";
       return this.#dispatch({ type: "unauthorized", n, terminal, dialed, reason: messageOf(error) });
     }
-    this.#tokenless = false;
-    if (!dialed) this.#open(n);
-    const socket = this.#sockets.get(n);
-    if (socket) this.#proceed(n, socket, { authorized: true });
+    this.#opened(n);
+  }
+
+  #opened(n: number): void {
+    this.#dispatch({ type: "opened", n, single: this.#pipes.get(n)?.single === true });
   }
 
   async #authorize(): Promise<void> {
@@ -202,36 +201,35 @@ export class Connection implements Link {
     if (!token.usable(now)) await token.fetch(now);
   }
 
-  /** Opens the socket of a dial, if that is still wanted. */
-  #open(n: number): void {
-    if (!sockets(this.#state).includes(n)) return;
-    let socket: Socket | undefined;
+  /** Opens the socket of a dial, if that is still wanted; resolves when it is open. */
+  #open(n: number): Promise<void> {
+    const { promise, resolve } = new Deferred<void>();
+    if (!sockets(this.#state).includes(n)) return promise;
+    let pipe: Pipe | undefined;
     // A pipe that calls back before open() has returned is still nobody's.
-    const mine = () => (socket && socket === this.#sockets.get(n) ? socket : undefined);
+    const mine = () => pipe && pipe === this.#pipes.get(n);
     const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
     try {
       const hello = this.#earlyHello(n);
       const events = {
-        opened: () => this.#proceed(n, mine(), { opened: true }),
+        opened: () => {
+          if (!mine()) return;
+          this.#openedLast = n;
+          // Where hello went with the dial there was a token, and welcome may be right behind the open socket.
+          if (pipe?.greeted) this.#opened(n);
+          else resolve();
+        },
         message: (text: string) => mine() && this.#message(n, text),
         closed: (code: number, reason: string) => mine() && closed(code, reason),
       };
-      const pipe = this.#parts.open(below(this.#parts.url, n), events, hello);
-      socket = { pipe, opened: false, authorized: pipe.greeted === true, told: false };
-      this.#sockets.set(n, socket);
+      pipe = this.#parts.open(below(this.#parts.url, n), events, hello);
+      this.#pipes.set(n, pipe);
       if (hello && !pipe.greeted) this.#leave();
     } catch (error) {
-      closed(codeOf(error) === "unsupported" ? 1000 : 1006, messageOf(error));
+      // Where there is no WebSocket at all, there will be none.
+      closed(error instanceof ReferenceError ? 1000 : 1006, messageOf(error));
     }
-  }
-
-  #proceed(n: number, socket: Socket | undefined, news: Partial<Socket>): void {
-    if (!socket) return;
-    Object.assign(socket, news);
-    // Where hello went with the dial there was a token, and welcome may be right behind the open socket.
-    if (socket.told || !socket.opened || !socket.authorized) return;
-    socket.told = true;
-    this.#dispatch({ type: "opened", n, single: socket.pipe.single === true });
+    return promise;
   }
 
   #closed(event: Extract<Event, { type: "closed" }>): void {
@@ -255,7 +253,7 @@ export class Connection implements Link {
   }
 
   #hello(n: number, standby: boolean): void {
-    if (this.#sockets.get(n)?.pipe.greeted) return;
+    if (this.#pipes.get(n)?.greeted) return;
     const gen = standby && this.#parts.identity.nextGeneration();
     this.#write(n, gen ? { ...this.#me, gen, mode: "standby", subs: [] } : this.#attach(n, this.#me));
   }
@@ -315,7 +313,7 @@ export class Connection implements Link {
     this.#serverAhead = frame.now - now;
     this.#tokenLasts(frame.exp);
     // A dial is more than a round trip.
-    const known = this.#sockets.get(n)?.pipe.greeted && this.#state.memory.rtt;
+    const known = this.#pipes.get(n)?.greeted && this.#state.memory.rtt;
     this.#dispatch({ type: "welcomed", n, beat, rest, rtt: known || now - this.#helloAt });
     this.#parts.owner.welcomed(frame);
   }
@@ -329,7 +327,7 @@ export class Connection implements Link {
     const text = encode(frame);
     this.#stats.sent += text.length;
     try {
-      this.#sockets.get(n)?.pipe.send(text);
+      this.#pipes.get(n)?.send(text);
     } catch {
       // A socket that refuses is closing; its close event or the deadline tells.
     }
@@ -339,9 +337,9 @@ export class Connection implements Link {
   #drop(n: number, bye: "" | "leave" | "park"): void {
     const attached = n === this.#attached;
     if (bye && attached) this.#write(n, { t: "bye", park: bye === "park" || undefined });
-    const socket = this.#sockets.get(n);
-    this.#sockets.delete(n);
-    socket?.pipe.drop();
+    const pipe = this.#pipes.get(n);
+    this.#pipes.delete(n);
+    pipe?.drop();
     if (attached) this.#leave();
   }
 
@@ -352,5 +350,4 @@ export class Connection implements Link {
   }
 }
 
-const codeOf = (error: unknown) => error instanceof HoldfastError && error.code;
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -97,7 +97,7 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
       fragments: item.n,
       chain: item.h,
     };
-    return grown(run, item.body, item.n, item.h);
+    return grown(run, item.body ?? [], item.n, item.h);
   }
   switch (item.k) {
     case "message":

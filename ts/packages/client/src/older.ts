@@ -48,7 +48,7 @@ function settled(session: Session): Promise<void> {
 async function page(session: Session, limit: number): Promise<boolean> {
   for (;;) {
     const { phase, more, first, refusal } = session.held;
-    if (phase === "denied") throw new HoldfastError(refusal?.code ?? "forbidden", refusal?.message ?? "");
+    if (phase === "denied") throw refusal;
     if (!more) return false;
     const { page } = await session.command({ t: "page", before: first, limit });
     const held = session.held;

@@ -1,7 +1,7 @@
 import type { Client } from "./client.ts";
 import type { Entry, StateEntry } from "./entry.ts";
 import type { Cancel } from "./env/env.ts";
-import { HoldfastError } from "./errors.ts";
+import type { HoldfastError } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
 import type { Ack, Command, Sending } from "./outbox.ts";
 import { apply, asked, cursorOf, cut, type Phase, type SessionState, UNREAD } from "./session-state.ts";
@@ -73,14 +73,14 @@ export class Session {
 
   /** Everything at once; the same object until something changes. */
   get snapshot(): SessionSnapshot {
-    const { entries, states, phase: status, outcome, refusal, more: hasOlder } = this.#state;
+    const { entries, states, phase: status, outcome, refusal: error, more: hasOlder } = this.#state;
     return (this.#snapshot ??= {
       entries,
       states,
       outbox: this.#client.outbox.of(this.id),
       status,
       outcome,
-      error: refusal && new HoldfastError(refusal.code, refusal.message),
+      error,
       hasOlder,
     });
   }

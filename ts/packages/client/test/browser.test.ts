@@ -86,8 +86,9 @@ describe("fetch", () => {
       text: "later",
       after: 7_000,
     });
-    const sent = { body: "{}", headers: { "content-type": "text/plain" }, keepalive: true };
-    expect(asked.mock.calls[0]?.[1]).toMatchObject(sent);
+    const [, sent] = asked.mock.calls[0] ?? [];
+    // A string goes as text/plain.
+    expect([sent?.body, sent?.headers, sent?.keepalive]).toEqual(["{}", undefined, true]);
   });
 });
 

@@ -91,12 +91,12 @@ describe("connecting", () => {
 
   it("says why where there is no WebSocket", async () => {
     env.open = () => {
-      throw new HoldfastError("unsupported", "no WebSocket here");
+      throw new ReferenceError("WebSocket is not defined");
     };
     const client = make();
     client.connect();
     await env.settle();
-    expect(client.status).toMatchObject({ state: "ended", reason: "no WebSocket here" });
+    expect(client.status).toMatchObject({ state: "ended", reason: "WebSocket is not defined" });
   });
 
   it("refuses what cannot be", async () => {

@@ -98,7 +98,6 @@ describe("what is no frame is skipped", () => {
     ["a type that is inherited", '{"t":"constructor"}'],
     ["a member missing", '{"t":"live","s":"chat-1"}'],
     ["a member of another type", '{"t":"live","s":"chat-1","o":"812"}'],
-    ["no list where one belongs", '{"t":"page","id":"p","s":"s","e":"e","items":{}}'],
   ])("%s", (_, text) => {
     expect(decode(text)).toBeUndefined();
   });

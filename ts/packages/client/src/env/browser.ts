@@ -1,4 +1,3 @@
-import { HoldfastError } from "../errors.ts";
 import type { Cancel, Claim, Env, FetchAnswer, FetchRequest, KeyValue, PageSignal, PipeEvents } from "./env.ts";
 
 /** How long a page that is being reloaded may hold on to its name before the name counts as another tab's. */
@@ -17,9 +16,9 @@ export function browserEnv(): Env {
     open: openSocket,
     fetch: ask,
     signals,
-    visible: () => typeof document === "undefined" || document.visibilityState === "visible",
+    visible: () => globalThis.document?.visibilityState !== "hidden",
     get mobile() {
-      return /Android|iPhone|iPad|Mobile/.test(globalThis.navigator?.userAgent ?? "");
+      return /Android|Mobile/.test(globalThis.navigator?.userAgent);
     },
     storage: tabStorage(),
     claim,
@@ -32,16 +31,14 @@ export function browserEnv(): Env {
  */
 const SMALL = 3_000;
 
-/** The one header that a page may fill. The token in it is no more in sight there than in an Authorization header. */
+/** The one header that a page may fill, with ASCII. The token in it is no more in sight there than in an Authorization header. */
 function protocols(hello = ""): string[] {
-  if (!hello || hello.length > SMALL) return ["holdfast.v1"];
-  const bytes = String.fromCharCode(...new TextEncoder().encode(hello));
-  const text = btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  if (!hello || hello.length > SMALL || /[^ -~]/.test(hello)) return ["holdfast.v1"];
+  const text = btoa(hello).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return ["holdfast.v1", `hello.${text}`];
 }
 
 function openSocket(url: string, events: PipeEvents, hello?: string) {
-  if (!globalThis.WebSocket) throw new HoldfastError("unsupported", "no WebSocket");
   const offered = protocols(hello);
   const socket = new WebSocket(url, offered);
   socket.onopen = () => events.opened();
@@ -71,7 +68,7 @@ async function ask(url: string, { timeout, ...request }: FetchRequest): Promise<
  * not fire visibilitychange, and a switch of networks shows in online alone.
  */
 function signals(on: (signal: PageSignal) => void): Cancel {
-  if (typeof window === "undefined") return () => {};
+  if (!globalThis.document) return () => {};
   const stop = new AbortController();
   // The controller stands for the options that have its signal.
   const listen = (to: EventTarget, name: string, signal: (event: PageTransitionEvent) => PageSignal) =>

@@ -127,7 +127,7 @@ describe("a leader's answer", () => {
   });
 
   it("is the server's own where that denies", () => {
-    const state: SessionState = { ...UNREAD, phase: "denied", refusal: { code: "forbidden", message: "not yours" } };
+    const state: SessionState = { ...UNREAD, phase: "denied", refusal: new HoldfastError("forbidden", "not yours") };
     expect(answer({ state, tags: new Map() }, { s: "chat" }, false)).toEqual([
       { t: "sub", s: "chat", outcome: "denied", code: "forbidden", msg: "not yours" },
     ]);
