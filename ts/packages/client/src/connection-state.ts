@@ -19,7 +19,7 @@
  * by an event or by the deadline. The table at the end is complete, and the compiler sees to that.
  */
 import type { Effect, Event, Memory, Moment, State, Step } from "./connection-types.ts";
-import { awake, backoff, dialTimeout, hedge, ladder, mayRedial, needsGate } from "./pace.ts";
+import { awake, backoff, believed, dialTimeout, HEADSTART, hedge, ladder, mayRedial, needsGate } from "./pace.ts";
 import { penance, settle, smoothed, spend, spent, verdict } from "./pace.ts";
 
 export const CLOSE_EXPIRED = 4401;
@@ -44,6 +44,7 @@ export const INITIAL: State = {
     refusals: 0,
     dials: 0,
     failed: [],
+    slammed: false,
     approvedAt: 0,
     redialAt: 0,
     wakeUntil: 0,
@@ -187,7 +188,9 @@ const slow = (s: Named<"dialing">, event: Event, at: Moment): Step =>
 function gateBeside(s: Named<"dialing">, { ok }: Of<"gate">, at: Moment): Step {
   const { memory: m } = s;
   if (s.gateAt < NEVER) return stay(s);
-  if (!ok || !mayRedial(m, at.now)) return stay({ ...s, gateAt: at.now + GATE_PAUSE });
+  const gateAt = at.now + GATE_PAUSE;
+  if (!ok) return stay({ ...s, gateAt, memory: { ...m, approvedAt: 0 } });
+  if (!mayRedial(m, at.now)) return stay({ ...s, gateAt });
   return dial({ ...spend(m, at.now), redialAt: at.now, approvedAt: at.now, attempts: m.attempts + 1 }, at, drops(s));
 }
 
@@ -223,8 +226,9 @@ function gateAnswered(s: Named<"waiting">, { ok, after }: Of<"gate">, at: Moment
   const { memory: m, reason, asking } = s;
   if (!asking) return stay(s);
   const memory = { ...m, approvedAt: ok ? at.now : 0 };
-  if (!ok) return after ? wait(memory, at, after + backoff(m, at), reason) : backOff(memory, at, reason);
-  const until = penance(m, at.now);
+  if (after && !ok) return wait(memory, at, after + backoff(m, at), reason);
+  if (!ok && believed(m, at.now)) return backOff(memory, at, reason);
+  const until = ok && penance(m, at.now);
   return until ? stay(waiting(memory, until, reason)) : dial(memory, at);
 }
 
@@ -248,20 +252,10 @@ function probe(s: Living, event: Event, at: Moment): Step {
   const { memory } = asks ? woken(s, event, at) : s;
   // What has spoken since the page came back is no victim of its absence.
   const certain = event.type === "wake" && event.certain && now - s.heard >= YOUNG;
-  const [lateAt, until] = [now + hedge(memory), now + verdict(memory)];
-  const doubt = {
-    ...s,
-    name: "doubt",
-    sent: now,
-    askedAt: now,
-    lateAt,
-    until,
-    certain,
-    second: undefined,
-    memory,
-  } as const;
-  const ping: Effect = { type: "ping", n: s.n };
-  return certain ? dialSecond(doubt, now, ping) : stay(doubt, ping);
+  const lateAt = now + (certain ? HEADSTART : hedge(memory));
+  const until = now + verdict(memory);
+  const asked = { sent: now, askedAt: now, lateAt, until } as const;
+  return stay({ ...s, ...asked, name: "doubt", certain, second: undefined, memory }, { type: "ping", n: s.n });
 }
 
 function dialSecond(s: Named<"doubt">, now: number, ...effects: readonly Effect[]): Step {
@@ -292,12 +286,10 @@ function takeOver(s: Named<"doubt">, at: Moment): Step {
 
 /**
  * The second stands by while the first may still answer. But where that is late, and has not said a word since it was
- * asked, or all speaks against it anyway, hello says everything at once, which saves a round trip; so it does where a
- * connection cannot stand by.
+ * asked, hello says everything at once, which saves a round trip; so it does where a connection cannot stand by.
  */
 function secondOpened(s: Named<"doubt">, { n, single }: Of<"opened">, at: Moment): Step {
-  const mute = s.certain || s.heard <= s.askedAt;
-  const standby = !single && !(mute && at.now >= s.lateAt);
+  const standby = !single && (s.heard > s.askedAt || at.now < s.lateAt);
   const hello: Effect = { type: "hello", n, standby };
   const second = { n, since: s.second?.since ?? at.now, asked: true };
   return standby ? stay({ ...s, second }, hello) : attach(second, s.memory, at, drop(s.n), hello);
@@ -307,9 +299,9 @@ function wakeInDoubt(s: Named<"doubt">, event: Of<"wake">, at: Moment): Step {
   const next = woken(s, event, at);
   const { second, memory: m } = next;
   const until = Math.min(s.until, at.now + verdict(m));
-  const doubt = { ...next, until, certain: s.certain || event.certain };
-  if (second ? second.asked || isYoung(second, at) : !event.certain) return stay(doubt);
-  if (!second) return dialSecond(doubt, at.now);
+  const lateAt = event.certain ? Math.min(s.lateAt, at.now + HEADSTART) : s.lateAt;
+  const doubt = { ...next, until, lateAt, certain: s.certain || event.certain };
+  if (!second || second.asked || isYoung(second, at)) return stay(doubt);
   return dialSecond({ ...doubt, memory: spend(m, at.now) }, at.now, drop(second.n));
 }
 
@@ -346,9 +338,12 @@ function closed(s: Dialing | Living, event: Of<"closed">, at: Moment): Step {
 
 /** A connection that was accepted and did not last counts as a failed dial, lest a server that does so be dialed on. */
 function lost(s: Living, at: Moment, reason: string): Step {
-  const { stable, memory: m } = s;
-  if (stable && !m.hiddenAt) return start(m, at, drops(s), reason);
-  return backOff(stable ? m : spend(m, at.now), at, reason, drops(s));
+  const { stable } = s;
+  const m = stable ? s.memory : { ...spend(s.memory, at.now), slammed: true };
+  // What the browser cut while the page was stopped says nothing about the server.
+  const cut = s.name === "doubt" && s.certain;
+  if (cut || (stable && !m.hiddenAt)) return start(m, at, drops(s), reason);
+  return backOff(m, at, reason, drops(s));
 }
 
 /** The first may still answer; until the verdict there is another try, where the failure was only a sleepy radio. */
@@ -407,7 +402,9 @@ const TABLE: Table = {
     hidden,
     sleep,
     suspect: probe,
-    stable: (s) => stay({ ...s, stable: true, memory: settle(s.memory) }),
+    // By now nothing loads any more: a round trip that can be relied on.
+    stable: (s, _, { now }) =>
+      stay({ ...s, sent: now, stable: true, memory: settle(s.memory) }, { type: "ping", n: s.n }),
     heard: (s, _, { now }) => stay({ ...s, heard: now }),
     pong,
     sent: said,

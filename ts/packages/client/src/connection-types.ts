@@ -10,6 +10,8 @@ export interface Memory {
   readonly dials: number;
   /** When dials failed of late: Chrome itself delays the dials of a page that has failed some 16 in two minutes. */
   readonly failed: readonly number[];
+  /** What failed last was no dial, but a connection that had been accepted. */
+  readonly slammed: boolean;
   /** When the gate last said yes; 0 once it has said no, or a connection has proved it right. */
   readonly approvedAt: number;
   /** When a slow dial was last given up because the gate answered. */
