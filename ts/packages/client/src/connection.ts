@@ -62,12 +62,12 @@ export class Connection implements Link {
   }
 
   get stats(): ConnectionStats {
-    const { dials, rtt } = this.#state.memory;
+    const { dials, rtt } = this.#state;
     return { ...this.#stats, dials, rtt: Math.round(rtt) };
   }
 
   get open(): boolean {
-    return "heard" in this.#state;
+    return this.#state.name === "live" || this.#state.name === "doubt";
   }
 
   connect(): void {
@@ -89,8 +89,7 @@ export class Connection implements Link {
   }
 
   send(frame: ClientFrame): void {
-    const { state } = this;
-    if ("heard" in state) this.#write(state.n, frame);
+    if (this.open) this.#write(this.#state.n, frame);
   }
 
   /** Takes one event to its end, and those that its effects cause after it. */
@@ -243,7 +242,7 @@ export class Connection implements Link {
   }
 
   get #hidden(): boolean {
-    return this.#state.memory.hiddenAt > 0;
+    return this.#state.hiddenAt > 0;
   }
 
   /** The hello of a dial that takes over without standing by, if all is there for it. */
@@ -313,7 +312,7 @@ export class Connection implements Link {
     this.#serverAhead = frame.now - now;
     this.#tokenLasts(frame.exp);
     // A dial is more than a round trip.
-    const known = this.#pipes.get(n)?.greeted && this.#state.memory.rtt;
+    const known = this.#pipes.get(n)?.greeted && this.#state.rtt;
     this.#dispatch({ type: "welcomed", n, beat, rest, rtt: known || now - this.#helloAt });
     this.#parts.owner.welcomed(frame);
   }

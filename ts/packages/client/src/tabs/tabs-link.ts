@@ -8,9 +8,7 @@ import type { ClientFrame } from "../wire.ts";
 import { Member } from "./member.ts";
 import { claimsOf } from "./user.ts";
 
-const NEVER = Number.POSITIVE_INFINITY;
-const { memory } = INITIAL;
-const CONNECTING: State = { name: "dialing", n: 0, since: 0, until: NEVER, gateAt: NEVER, memory };
+const CONNECTING: State = { ...INITIAL, name: "dialing" };
 const NOTHING: ConnectionStats = { connection: "", user: "", dials: 0, welcomes: 0, received: 0, sent: 0, rtt: 0 };
 
 /**
@@ -38,7 +36,7 @@ export class TabsLink implements Link {
   }
 
   get state(): State {
-    if (!this.#wanted) return { name: "idle", memory };
+    if (!this.#wanted) return INITIAL;
     return (this.#plain ?? this.#member?.shown)?.state ?? CONNECTING;
   }
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { apply, asked, cursorOf, type SessionState, UNREAD } from "../../src/session-state.ts";
+import { HoldfastError } from "../../src/errors.ts";
 import { answer } from "../../src/tabs/answer.ts";
 import type { SessionFrame } from "../../src/wire.ts";
 import { happening, RandomLog } from "../random-log.ts";
