@@ -34,7 +34,7 @@ const SLOW = 1_000;
 const GATE_PAUSE = 200;
 /** A dial that is younger survives a wake signal. */
 const YOUNG = 1_000;
-const NEVER = Number.POSITIVE_INFINITY;
+const NEVER = Infinity;
 
 /** Before the first event; the rest comes with the states in which it has a meaning. */
 export const INITIAL = {

@@ -47,7 +47,7 @@ class Item implements Sending {
   error: HoldfastError | undefined;
   answer!: Deferred<Ack>;
   /** Where it stands, once that is known; when it was last transmitted, and whether that was found overdue. */
-  offset = Number.POSITIVE_INFINITY;
+  offset = Infinity;
   transmittedAt = 0;
   probed = false;
   readonly id: string;
@@ -266,12 +266,12 @@ export class Outbox {
 
   /** What an earlier page has left goes before what this one sent meanwhile; what a closed tab has left goes after it. */
   #adopt(kept: readonly Kept[]): void {
-    const own = [...this.#items.values()];
-    const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => new Item(this, it));
-    const [order, news] = this.#adopted ? [[...own, ...left], left] : [[...left, ...own], [...left, ...own]];
-    this.#items = new Map(order.map((item) => [item.id, item]));
+    const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => [it.id, new Item(this, it)] as const);
+    const all = this.#adopted ? [...this.#items, ...left] : [...left, ...this.#items];
+    const waiting = this.#adopted ? left : all;
+    this.#items = new Map(all);
     this.#adopted = true;
-    for (const item of news) this.#transmit(item);
-    for (const { session } of left) this.#changed(session);
+    for (const [, item] of waiting) this.#transmit(item);
+    for (const [, { session }] of left) this.#changed(session);
   }
 }

@@ -27,14 +27,14 @@ export type Phase = "pending" | "catching-up" | "live" | "denied";
 export interface SessionState {
   readonly phase: Phase;
   /** How the latest subscription was answered. */
-  readonly outcome: Outcome | undefined;
+  readonly outcome?: Outcome | undefined;
   /** Why the session is denied. */
-  readonly refusal: HoldfastError | undefined;
+  readonly refusal?: HoldfastError | undefined;
 
   /** The position: everything up to `have` has been applied. Without a tag it cannot serve as a cursor. */
   readonly epoch: string;
   readonly have: number;
-  readonly tag: number | undefined;
+  readonly tag?: number | undefined;
 
   /** The window: from `first` on nothing is missing; `more` entries stand before it. */
   readonly first: number;
@@ -63,11 +63,8 @@ const MAX_HOLES = 5;
 
 export const UNREAD: SessionState = {
   phase: "pending",
-  outcome: undefined,
-  refusal: undefined,
   epoch: "",
   have: 0,
-  tag: undefined,
   first: 1,
   more: false,
   entries: [],

@@ -177,11 +177,9 @@ export class Session {
     if (frame.t === "sub") this.#catchingUp = frame.outcome !== "denied";
     if (frame.t === "live") this.#catchingUp = false;
     const { env } = this.#client;
-    if (this.#catchingUp) {
-      this.#flushing ??= env.timer(() => this.#flush(), CATCH_UP_BATCH);
-    } else if (this.#inbox.length === 1 || frame.t === "live" || frame.t === "sub") {
-      env.soon(() => this.#flush());
-    }
+    const flush = () => this.#flush();
+    if (this.#catchingUp) this.#flushing ??= env.timer(flush, CATCH_UP_BATCH);
+    else env.soon(flush);
   }
 
   /** @internal */
@@ -200,7 +198,6 @@ export class Session {
     this.ending.tell();
     this.#flushing?.();
     this.#listeners.clear();
-    this.#signals.clear();
   }
 
   /** @internal Something that the snapshot shows has changed. */

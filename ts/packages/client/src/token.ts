@@ -27,7 +27,7 @@ export class Token {
   }
 
   /** The server has said until when the token lasts; 0 means that it does not take it. */
-  lasts(until = Number.POSITIVE_INFINITY): void {
+  lasts(until = Infinity): void {
     this.#expires = until;
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { RunEntry } from "../src/entry.ts";
 import { HoldfastError } from "../src/errors.ts";
 import { older } from "../src/older.ts";
+import type { ServerFrame } from "../src/wire.ts";
 import { connected, env, make, server, texts } from "./stage.ts";
 
 describe("connecting", () => {
@@ -312,6 +313,33 @@ describe("reading", () => {
     await env.settle();
     expect(server.of("sub").at(-1)).toMatchObject({ s: "chat", cur: { o: 1 } });
     expect([chat.status, texts(chat.entries)]).toEqual(["live", [1]]);
+  });
+
+  it("skips what it does not know, and is not led astray by frames without their figures", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    const log = server.log("chat");
+    log.append("message", 1);
+    const run = log.openRun();
+    log.grow(run, { p: "", d: "Hel" });
+    await env.settle();
+    const broken = [
+      { t: "hologram", s: "chat", o: 9 },
+      { t: "constructor" },
+      { t: "entry", s: "chat", k: "message" },
+      { t: "run", s: "chat", status: "open" },
+      { t: "frag", s: "chat", o: 2, d: "?" },
+      { t: "end", s: "chat", o: 2, status: "complete" },
+      { t: "live", s: "chat" },
+      { t: "err" },
+    ];
+    for (const frame of broken) server.say(frame as unknown as ServerFrame);
+    await env.settle();
+    log.grow(run, { p: "", d: "lo" });
+    log.append("message", 3);
+    await env.settle();
+    expect([chat.status, client.status.state, chat.entries.length]).toEqual(["live", "live", 3]);
+    expect((chat.entries[1] as RunEntry).text).toBe("Hello");
   });
 
   it("keeps showing the old until the new is there, and shows a long catching up as it comes", async () => {
