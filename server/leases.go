@@ -36,7 +36,7 @@ func (l *leases) load(ctx context.Context, db *store.Store) error {
 	}
 	var after holdfast.SessionID
 	for {
-		page, err := db.WaitingStops(ctx, after, 1000)
+		page, err := db.Waiting(ctx, after, 1000)
 		if err != nil || len(page) == 0 {
 			return err
 		}

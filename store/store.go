@@ -167,9 +167,9 @@ func (s *Store) Stop(ctx context.Context, id holdfast.SessionID, user holdfast.U
 	return s.driver.Stop(ctx, id, user, stop)
 }
 
-// WaitingStops implements [driver.Driver].
-func (s *Store) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
-	return s.driver.WaitingStops(ctx, after, limit)
+// Waiting implements [driver.Driver].
+func (s *Store) Waiting(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
+	return s.driver.Waiting(ctx, after, limit)
 }
 
 // Delete implements [driver.Driver].

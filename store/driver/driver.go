@@ -55,8 +55,9 @@ type Driver interface {
 	// Stop returns a stop by its author and id, as it stands now. It is [holdfast.CodeNotFound] if there is none.
 	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (StopInfo, error)
 
-	// WaitingStops lists the sessions whose Info.Stops is not empty that sort after the given one, by id, at most limit.
-	WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]Info, error)
+	// Waiting lists the sessions in which something waits for time to pass, see [Info.Waits], that sort after the given one, by
+	// id, at most limit. A server that starts arms its timers from it; what a timer asks for is judged by the engine.
+	Waiting(ctx context.Context, after holdfast.SessionID, limit int) ([]Info, error)
 
 	// Delete drops a session with everything in it, feed items excepted. A later write begins a new epoch. Deleting
 	// what is not there is not an error.
@@ -273,6 +274,9 @@ type Info struct {
 	// requested or unreachable.
 	Stops []StopInfo
 }
+
+// Waits reports whether something in the session waits for time to pass.
+func (i *Info) Waits() bool { return len(i.Stops) > 0 }
 
 // StopInfo is a stop and what it is to stop: a run, which may answer a message, or the answer to a message.
 type StopInfo struct {

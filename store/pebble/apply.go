@@ -91,7 +91,7 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 		}
 		c.feed(ended.EndedItem(s, out.Info.Epoch))
 	}
-	c.waits(s, len(h.info.Stops), len(out.Info.Stops))
+	c.waits(s, h.info.Waits(), out.Info.Waits())
 	h.info = out.Info
 	c.touch(h, fx.Fragments == nil) // a fragment is in the run's record alone
 	for i := range fx.Entries {
@@ -172,12 +172,12 @@ func (c *committer) compacted(s holdfast.SessionID, fx *session.Effects) (*store
 	return &ended, nil
 }
 
-// waits keeps the index of the sessions in which stops wait.
-func (c *committer) waits(s holdfast.SessionID, before, now int) {
+// waits keeps the index of the sessions in which something waits for time to pass.
+func (c *committer) waits(s holdfast.SessionID, before, now bool) {
 	switch {
-	case before == 0 && now > 0:
+	case !before && now:
 		c.set(waitKey(s), []byte{version})
-	case before > 0 && now == 0:
+	case before && !now:
 		_ = c.batch.Delete(waitKey(s), nil)
 	}
 }
@@ -228,7 +228,7 @@ func (c *committer) deleteSession(s holdfast.SessionID) error {
 	if len(h.info.Open) > 0 {
 		_ = c.batch.DeleteRange(inSession(spaceOpen, s), afterSession(spaceOpen, s), nil)
 	}
-	c.waits(s, len(h.info.Stops), 0)
+	c.waits(s, h.info.Waits(), false)
 	h.info = driver.Info{Session: s}
 	c.touch(h, false)
 	h.deleted = true

@@ -19,7 +19,7 @@ import (
 //	d sid 0 's' key                where the latest state of a key stands
 //	d sid 0 't' offset             the tag of a state that was replaced
 //	o sid 0 run                    an open run: fence, fragments, chain. One per open run, so that it is also their index
-//	w sid                          nothing: stops wait for runs in the session
+//	w sid                          nothing: something waits for time to pass in the session, see driver.Info.Waits
 //	q number                       a feed item
 //	r sid 0 number                 nothing: there is a feed item of the session with this number
 //	c name                         a consumer's value

@@ -165,8 +165,8 @@ func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.U
 	return stop, err
 }
 
-// WaitingStops implements [driver.Driver].
-func (d *Driver) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
+// Waiting implements [driver.Driver].
+func (d *Driver) Waiting(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
 	from := []byte{spaceWait}
 	if after != "" {
 		from = append(waitKey(after), 0)

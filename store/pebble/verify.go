@@ -132,13 +132,13 @@ func (v *verifier) openIndex() error {
 	})
 }
 
-// waitIndex checks that in each session of the index of waiting stops a stop waits.
+// waitIndex checks that in each session of the index of those that wait something does.
 func (v *verifier) waitIndex() error {
 	return v.each([]byte{spaceWait}, []byte{spaceWait + 1}, func(key, _ []byte) error {
 		s := holdfast.SessionID(key[1:])
 		info, err := loadInfo(v.r, s)
-		if err == nil && len(info.Stops) == 0 {
-			v.problem(s, "the index of waiting stops names it, and no stop waits in it")
+		if err == nil && !info.Waits() {
+			v.problem(s, "the index of sessions that wait names it, and nothing waits in it")
 		}
 		return nil // what is wrong with its record is told where it is walked
 	})
@@ -371,8 +371,8 @@ func (w *walk) ids() error {
 	})
 }
 
-// stops checks that the stops that wait, and those of open runs, are found by their ids and that the index of waiting
-// stops has the session.
+// stops checks that the stops that wait, and those of open runs, are found by their ids and that the index of sessions that
+// wait has the session if anything does.
 func (w *walk) stops() error {
 	stops := slices.Clone(w.info.Stops)
 	for i := range w.info.Open {
@@ -390,8 +390,8 @@ func (w *walk) stops() error {
 		}
 	}
 	_, ok, err := get(w.r, waitKey(w.info.Session))
-	if err == nil && ok != (len(w.info.Stops) > 0) {
-		w.problem("%d stops wait in it, and the index of waiting stops says otherwise", len(w.info.Stops))
+	if err == nil && ok != w.info.Waits() {
+		w.problem("whether something waits in it, %v, is not what the index of sessions that wait says", w.info.Waits())
 	}
 	return err
 }
