@@ -52,9 +52,9 @@ func (a *applying) expire(op driver.Expire) error {
 	if a.info.Epoch == "" {
 		return nil
 	}
-	if op.Epoch != a.info.Epoch || op.Head != a.info.Head || len(a.info.Open) > 0 {
-		return holdfast.Errorf(holdfast.CodeConflict, "the session stands at %d in epoch %s with %d open runs; look again before dropping it",
-			a.info.Head, a.info.Epoch, len(a.info.Open))
+	if waits := len(a.info.Turns.Queue); op.Epoch != a.info.Epoch || op.Head != a.info.Head || len(a.info.Open) > 0 || waits > 0 {
+		return holdfast.Errorf(holdfast.CodeConflict, "the session stands at %d in epoch %s with %d open runs and %d messages that wait; "+
+			"look again before dropping it", a.info.Head, a.info.Epoch, len(a.info.Open), waits)
 	}
 	a.out.Changed = true
 	a.out.Effects.Delete = true

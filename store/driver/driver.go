@@ -112,7 +112,7 @@ const (
 )
 
 // Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [RequestStop],
-// [SettleStop], [Trim] or [Expire].
+// [SettleStop], [SetTurns], [EditQueue], [EndTurn], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -121,6 +121,9 @@ type Append struct {
 	Entries []NewEntry
 	// IfEpoch, if not empty, must be the session's epoch, else the operation is [holdfast.CodeConflict].
 	IfEpoch holdfast.Epoch
+	// Turns are the rules for messages of users in a session that has none of its own. A message that has to wait is
+	// not written: its result says so by its State, and where the state stands that shows it.
+	Turns TurnRules
 }
 
 // NewEntry is an entry to be written. Kind is message, state (then Key is set) or event.
@@ -217,8 +220,8 @@ type SettleStop struct {
 // head+1.
 type Trim struct{ Before holdfast.Offset }
 
-// Expire drops the session as [Driver.Delete] does if it stands as the caller saw it: in this epoch, with this head and
-// without open runs. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
+// Expire drops the session as [Driver.Delete] does if it stands as the caller saw it: in this epoch, with this head,
+// without open runs and with nothing in its queue. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
 // made up its mind. A session that is not there is not an error.
 type Expire struct {
 	Epoch holdfast.Epoch
@@ -245,6 +248,9 @@ type Result struct {
 	Stop StopInfo
 	// Repeated is how many of the given fragments the run had already.
 	Repeated int
+	// Turns is how the session stands with taking turns after SetTurns, EditQueue and EndTurn; nil after others. EditQueue
+	// has one element in Entries.
+	Turns *Turns
 }
 
 // Written says where an entry stands.
@@ -254,6 +260,9 @@ type Written struct {
 	At     time.Time
 	// Duplicate: it had been written before, and this is where.
 	Duplicate bool
+	// State is set for a message that is not in the log because it waits for its turn, or left the queue without it; and for
+	// an [EditQueue], where it says what was done. Offset then is that of the state that showed it first.
+	State holdfast.TurnState
 }
 
 // Info describes a session.
@@ -273,10 +282,13 @@ type Info struct {
 	// Stops are the stops that wait for a run, in the order in which they were requested. Their Run is 0, and their state
 	// requested or unreachable.
 	Stops []StopInfo
+	Turns Turns
 }
 
 // Waits reports whether something in the session waits for time to pass.
-func (i *Info) Waits() bool { return len(i.Stops) > 0 }
+func (i *Info) Waits() bool {
+	return len(i.Stops) > 0 || i.Turns.Turn.Message != 0
+}
 
 // StopInfo is a stop and what it is to stop: a run, which may answer a message, or the answer to a message.
 type StopInfo struct {
@@ -367,10 +379,11 @@ type Change struct {
 }
 
 // Item is a new entry, or fragments of a run, or a run's end. Exactly one is set; where the entry is the event of a stop,
-// Stop says how that stands now.
+// Stop says how that stands now; where it is a message whose turn begins, Turn is that.
 type Item struct {
 	Entry     *holdfast.Entry
 	Stop      *StopInfo
+	Turn      *Turn
 	Fragments *NewFragments
 	End       *Ended
 }
