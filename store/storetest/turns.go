@@ -1,0 +1,7 @@
+package storetest
+
+func turnCases() []testCase {
+	return []testCase{
+		{"Turns/Interleaved", testTurnsInterleaved},
+	}
+}
