@@ -28,6 +28,10 @@ func Apply(info driver.Info, in Input, look Lookup) (Outcome, error) {
 		err = a.requestStop(op)
 	case driver.SettleStop:
 		err = a.settleStop(op)
+	case driver.OpenRequest:
+		err = a.openRequest(op)
+	case driver.SettleRequest:
+		err = a.settleRequest(op)
 	case driver.Trim:
 		err = a.trim(op)
 	case driver.Expire:
@@ -112,6 +116,12 @@ func Own(op driver.Op) driver.Op {
 		}
 		return op
 	case driver.EndRun:
+		op.Data = bytes.Clone(op.Data)
+		return op
+	case driver.OpenRequest:
+		op.To, op.Default, op.Data = slices.Clone(op.To), bytes.Clone(op.Default), bytes.Clone(op.Data)
+		return op
+	case driver.SettleRequest:
 		op.Data = bytes.Clone(op.Data)
 		return op
 	}

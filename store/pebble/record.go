@@ -232,6 +232,10 @@ func encodeMeta(i *driver.Info) []byte {
 	for k := range i.Stops {
 		w.stopInfo(&i.Stops[k])
 	}
+	w.uint(uint64(len(i.Requests)))
+	for k := range i.Requests {
+		w.request(&i.Requests[k])
+	}
 	return w.b
 }
 
@@ -250,6 +254,9 @@ func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, open int, err er
 	open = int(r.uint())
 	for range r.count() {
 		i.Stops = append(i.Stops, r.stopInfo())
+	}
+	for range r.count() {
+		i.Requests = append(i.Requests, r.request())
 	}
 	return i, open, r.end()
 }
@@ -330,6 +337,9 @@ func encodeKnown(k *session.Known) []byte {
 	w.tag(uint32(k.Tag))
 	w.time(k.At)
 	switch {
+	case k.Request != nil:
+		w.byte(4)
+		w.request(k.Request)
 	case k.Stop != nil:
 		w.byte(3)
 		w.stopInfo(k.Stop)
@@ -359,6 +369,9 @@ func decodeKnown(b []byte, id string) (k session.Known, err error) {
 	case 3:
 		stop := r.stopInfo()
 		k.Stop = &stop
+	case 4:
+		request := r.request()
+		k.Request = &request
 	default:
 		r.fail(fmt.Errorf("it is of unknown kind"))
 	}
