@@ -167,6 +167,14 @@ func (s *Store) Stop(ctx context.Context, id holdfast.SessionID, user holdfast.U
 	return s.driver.Stop(ctx, id, user, stop)
 }
 
+// Request implements [driver.Driver].
+func (s *Store) Request(ctx context.Context, id holdfast.SessionID, o holdfast.Offset) (holdfast.Request, error) {
+	if err := id.Validate(); err != nil {
+		return holdfast.Request{}, err
+	}
+	return s.driver.Request(ctx, id, o)
+}
+
 // Waiting implements [driver.Driver].
 func (s *Store) Waiting(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
 	return s.driver.Waiting(ctx, after, limit)

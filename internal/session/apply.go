@@ -28,6 +28,10 @@ func Apply(info driver.Info, in Input, look Lookup) (Outcome, error) {
 		err = a.requestStop(op)
 	case driver.SettleStop:
 		err = a.settleStop(op)
+	case driver.OpenRequest:
+		err = a.openRequest(op)
+	case driver.SettleRequest:
+		err = a.settleRequest(op)
 	case driver.SetTurns:
 		err = a.setTurns(op)
 	case driver.EditQueue:
@@ -124,6 +128,12 @@ func Own(op driver.Op) driver.Op {
 		}
 		return op
 	case driver.EndRun:
+		op.Data = bytes.Clone(op.Data)
+		return op
+	case driver.OpenRequest:
+		op.To, op.Default, op.Data = slices.Clone(op.To), bytes.Clone(op.Default), bytes.Clone(op.Data)
+		return op
+	case driver.SettleRequest:
 		op.Data = bytes.Clone(op.Data)
 		return op
 	}

@@ -179,10 +179,12 @@ func (a *applying) end(i int, status holdfast.RunStatus, outcome holdfast.StopSt
 	a.out.Result.Run = r
 	a.out.Items = append(a.out.Items, driver.Item{End: &driver.Ended{Run: r.Run, Status: r.Status, Fragments: r.Fragments,
 		Tag: r.Tag, Data: data, At: a.now, Stop: r.Stop}})
-	if r.Stop.State == "" {
-		return nil
+	if r.Stop.State != "" {
+		if err := a.settled(stopOf(&r)); err != nil {
+			return err
+		}
 	}
-	return a.settled(stopOf(&r))
+	return a.withdrawOf(r.Run)
 }
 
 // endAgain answers the end of a run that has ended. A producer that was fenced off before is told so even if it names

@@ -36,6 +36,8 @@ type Lookup interface {
 	Latest(key string) (Standing, bool, error)
 	// Ended returns the ended run at an offset; false if something else or nothing is there.
 	Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error)
+	// Event returns the entry at an offset, which is an event; false if something else or nothing is there.
+	Event(o holdfast.Offset) (holdfast.Entry, bool, error)
 	// Below yields what stands before an offset, in ascending order.
 	Below(o holdfast.Offset) iter.Seq2[Standing, error]
 }
@@ -50,6 +52,8 @@ type Known struct {
 	Ended *holdfast.RunInfo
 	// Stop is the stop that it requested, as it stands now; nil for others.
 	Stop *driver.StopInfo
+	// Request is the request that it settled, in RequestsScope; nil for others.
+	Request *holdfast.Request
 	// Turn is what became of a message that had to wait and is not in the log; or, with Command, what the command did that
 	// had the id.
 	Turn    holdfast.TurnState

@@ -58,6 +58,19 @@ func (l lookup) Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error) {
 	return e.RunInfo(), true, nil
 }
 
+func (l lookup) Event(o holdfast.Offset) (holdfast.Entry, bool, error) {
+	if l.h.touched {
+		if err := l.c.settle(); err != nil {
+			return holdfast.Entry{}, false, err
+		}
+	}
+	e, ok, err := loadEntry(l.c.db, l.h.info.Session, o)
+	if err != nil || !ok || e.Entry.Kind != holdfast.KindEvent {
+		return holdfast.Entry{}, false, err
+	}
+	return e.Entry, true, nil
+}
+
 func (l lookup) Below(o holdfast.Offset) iter.Seq2[session.Standing, error] {
 	return func(yield func(session.Standing, error) bool) {
 		s := l.h.info.Session

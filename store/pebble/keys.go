@@ -15,7 +15,7 @@ import (
 //	d sid 0 'l' offset             an entry: message, state, event, opening of an open run, compact form of an ended one
 //	d sid 0 'f' run first          fragments of an open run, as one operation appended them; first is the number of the first
 //	d sid 0 'i' user 0 id          what an idempotency key was used for; with the user \1answers, the run that answers the message at
-//	                               the offset that is the id
+//	                               the offset that is the id; with the user \1requests, the settled request at that offset
 //	d sid 0 's' key                where the latest state of a key stands
 //	d sid 0 't' offset             the tag of a state that was replaced
 //	d sid 0 'q'                    the messages that wait for their turns; only where there are some

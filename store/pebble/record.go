@@ -232,6 +232,10 @@ func encodeMeta(i *driver.Info) []byte {
 	for k := range i.Stops {
 		w.stopInfo(&i.Stops[k])
 	}
+	w.uint(uint64(len(i.Requests)))
+	for k := range i.Requests {
+		w.request(&i.Requests[k])
+	}
 	w.turns(&i.Turns)
 	return w.b
 }
@@ -251,6 +255,9 @@ func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, n counts, err er
 	n.open = int(r.uint())
 	for range r.count() {
 		i.Stops = append(i.Stops, r.stopInfo())
+	}
+	for range r.count() {
+		i.Requests = append(i.Requests, r.request())
 	}
 	i.Turns, n.held = r.turns()
 	return i, n, r.end()
@@ -335,14 +342,17 @@ func encodeKnown(k *session.Known) []byte {
 	w.tag(uint32(k.Tag))
 	w.time(k.At)
 	switch {
+	case k.Request != nil:
+		w.byte(4)
+		w.request(k.Request)
 	case k.Stop != nil:
 		w.byte(3)
 		w.stopInfo(k.Stop)
 	case k.Command:
-		w.byte(5)
+		w.byte(6)
 		w.byte(codeOf(turnStates[:], k.Turn))
 	case k.Turn != "":
-		w.byte(4)
+		w.byte(5)
 		w.byte(codeOf(turnStates[:], k.Turn))
 	case k.Ended != nil:
 		w.byte(2)
@@ -370,8 +380,11 @@ func decodeKnown(b []byte, id string) (k session.Known, err error) {
 	case 3:
 		stop := r.stopInfo()
 		k.Stop = &stop
-	case 4, 5:
-		k.Command, k.Turn = kind == 5, valueOf(r, turnStates[:])
+	case 4:
+		request := r.request()
+		k.Request = &request
+	case 5, 6:
+		k.Command, k.Turn = kind == 6, valueOf(r, turnStates[:])
 	default:
 		r.fail(fmt.Errorf("it is of unknown kind"))
 	}

@@ -245,7 +245,7 @@ func (w *walk) all() error {
 	if w.entries != w.info.Entries || w.bytes != w.info.Bytes {
 		w.problem("it counts %d entries of %d bytes, and there are %d of %d", w.info.Entries, w.info.Bytes, w.entries, w.bytes)
 	}
-	return errors.Join(w.ids(), w.stops(), w.queue(), w.states(), w.fragments())
+	return errors.Join(w.ids(), w.stops(), w.requests(), w.queue(), w.states(), w.fragments())
 }
 
 func (w *walk) entry(key, value []byte) error {

@@ -53,7 +53,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	all := [][]testCase{appendCases(), stateCases(), runCases(), stopCases(), turnCases(), compactionCases(), readCases(), trimCases(), deleteCases(),
+	all := [][]testCase{appendCases(), stateCases(), runCases(), stopCases(), requestCases(), turnCases(), compactionCases(), readCases(), trimCases(), deleteCases(),
 		listCases(), feedCases(), watchCases(), concurrencyCases(), lifeCases()}
 	var out []testCase
 	for _, cs := range all {

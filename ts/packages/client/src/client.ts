@@ -230,6 +230,7 @@ export class Client {
         },
         write: (frame) => link.send(frame),
         send: (session, data) => this.#outbox.add(this.#identity.id, session, data, this.#max),
+        command: (session, command) => this.#outbox.command(this.#identity.id, session, command),
         outbox: (session) => this.#outbox.of(session),
         applied: (session, added, have) => {
           for (const entry of added) if (entry.id) this.#outbox.seen(entry.id, entry.offset, entry.at);
@@ -260,7 +261,8 @@ export class Client {
         // Where nobody reads the session, or nobody may, no entry will come to take the message's place.
         return this.#outbox.shown(frame.s, !session || session.status === "denied" ? frame.o : session.have);
       case "err":
-        return frame.re === "send" ? this.#outbox.refused(frame) : session?.refused(frame);
+        session?.refused(frame);
+        return this.#outbox.refused(frame);
       case "page":
         return session?.takePage(frame);
       case "signal":

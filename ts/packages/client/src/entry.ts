@@ -1,4 +1,4 @@
-import type { BodyItem, EntryItem, RunItem, RunStatus } from "./wire.ts";
+import type { BodyItem, EntryItem, RunItem, RunStatus, StopItem, StopState } from "./wire.ts";
 
 interface EntryBase {
   /** Where the entry stands in its session: 1, 2, 3 ... */
@@ -35,6 +35,21 @@ export type Segment =
   | { readonly part: string; readonly text: string; readonly event?: never }
   | { readonly part: string; readonly event: unknown; readonly text?: never };
 
+/** That somebody wants a run to stop. */
+export interface RunStop {
+  readonly id: string;
+  /** Who asked, and on which device or tab; both "" for the backend. */
+  readonly user: string;
+  readonly client: string;
+  /**
+   * - requested: its producer has been told, and nothing is appended any more.
+   * - stopped: the producer has ended it.
+   * - too_late: it had ended before, or ended in another way.
+   * - unreachable: the producer was not heard of in time, so the server ended it.
+   */
+  readonly state: StopState;
+}
+
 /** An entry that grows until it ends, such as a streamed answer. Each growth gives a new object. */
 export interface RunEntry extends EntryBase {
   readonly kind: "run";
@@ -47,6 +62,10 @@ export interface RunEntry extends EntryBase {
   readonly body: readonly Segment[];
   /** What the producer said at the end, if anything. */
   readonly end: unknown;
+  /** The offset of the message that it answers, if it names one. */
+  readonly answers?: number | undefined;
+  /** Whether somebody asked for it to stop, and what became of that. */
+  readonly stop?: RunStop | undefined;
   /** How many fragments there are, and the tag over them: the client's position in the run. */
   readonly fragments: number;
   readonly chain: number;
@@ -73,6 +92,8 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
       parts: {},
       body: [],
       end: item.end,
+      answers: item.answers,
+      stop: item.stop && stopFrom(item.stop),
       fragments: item.n,
       chain: item.h,
     };
@@ -86,6 +107,18 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
       return { ...base, kind: "state", key: item.key ?? "" };
   }
   return undefined;
+}
+
+export function stopFrom({ id, u = "", c = "", state }: StopItem): RunStop {
+  return { id, user: u, client: c, state };
+}
+
+/** What an event says of a stop: `run` is missing while there is no run, `answers` where the run answers nothing. */
+export function stopTold(
+  entry: Entry | undefined,
+): (StopItem & { readonly run?: number; readonly answers?: number }) | undefined {
+  const data = entry?.kind === "event" ? (entry.data as { readonly stop?: StopItem } | null | undefined) : undefined;
+  return data?.stop ?? undefined;
 }
 
 /** The run with more at its end. */

@@ -3,14 +3,19 @@ import type { Cancel, Env } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { randomName } from "./identity.ts";
 import type { Kept, OutboxStore } from "./outbox-store.ts";
-import type { AckFrame, ClientFrame, ErrFrame } from "./wire.ts";
+import type { AckFrame, ClientFrame, CommandFrame, ErrFrame } from "./wire.ts";
 
 /** Where a sent message stands. */
 export interface Ack {
   readonly offset: number;
   /** When it was committed, by the server's clock, in Unix milliseconds. */
   readonly at: number;
+  /** Of a command: how what it asked for stands. */
+  readonly state?: string | undefined;
 }
+
+/** A command without what the session adds to it. */
+export type Command = CommandFrame extends infer F ? (F extends CommandFrame ? Omit<F, "s" | "id"> : never) : never;
 
 /** A message on its way. The object stays the same and its state changes; the session tells when. */
 export interface Sending {
@@ -55,10 +60,13 @@ class Item implements Sending {
   readonly session: string;
   readonly data: unknown;
   readonly at: number;
+  /** Of what is no message: it is not kept, and not shown. */
+  readonly command: Command | undefined;
   readonly #outbox: Outbox;
 
-  constructor(outbox: Outbox, kept: Kept) {
+  constructor(outbox: Outbox, kept: Kept, command?: Command) {
     this.#outbox = outbox;
+    this.command = command;
     this.id = kept.id;
     this.session = kept.s;
     this.data = kept.d;
@@ -102,8 +110,8 @@ class Item implements Sending {
 const PAUSE = 1_000;
 
 /**
- * The messages that are not yet known to be in the log, of all sessions, in the order sent. Ids make repeating one
- * harmless, so whenever in doubt, it is repeated.
+ * The messages that are not yet known to be in the log, of all sessions, in the order sent, and the commands that are not
+ * answered. Ids make repeating one harmless, so whenever in doubt, it is repeated.
  */
 export class Outbox {
   readonly #env: Env;
@@ -135,14 +143,13 @@ export class Outbox {
   }
 
   of(session: string): readonly Sending[] {
-    return this.#items.filter((item) => item.session === session);
+    return this.#items.filter((item) => item.session === session && !item.command);
   }
 
   add(client: string, session: string, data: unknown, max: number): Sending {
     const text: string | undefined = JSON.stringify(data);
     if (text === undefined) throw new HoldfastError("invalid", "what is sent must be JSON");
-    const id = `${client}:${this.#page}${++this.#count}`;
-    const item = new Item(this, { s: session, id, d: JSON.parse(text), a: this.#env.now() });
+    const item = new Item(this, this.#kept(client, session, JSON.parse(text)));
     const size = new TextEncoder().encode(text).length;
     // The server would end the connection over a message that is far too large, and with it all others.
     if (size > max)
@@ -151,6 +158,14 @@ export class Outbox {
     this.#keep(item);
     if (item.state === "pending") this.#transmit(item);
     return item;
+  }
+
+  /** Asks for something by a command, until it is answered. A page that is reloaded meanwhile asks no more. */
+  command(client: string, session: string, command: Command): Promise<Ack> {
+    const item = new Item(this, this.#kept(client, session, undefined), command);
+    this.#items = [...this.#items, item];
+    this.#transmit(item);
+    return item.done;
   }
 
   /** There is a new connection: whatever was under way may be lost, so all of it goes again, in order. */
@@ -162,13 +177,13 @@ export class Outbox {
 
   acked(frame: AckFrame): void {
     const item = this.#items.find(({ id }) => id === frame.id);
-    if (item) this.#arrived(item, frame.o, frame.at);
+    if (item) this.#arrived(item, { offset: frame.o, at: frame.at, state: frame.state });
   }
 
   /** The entry itself came, before the ack or instead of it. */
   seen(id: string, offset: number, at: number): void {
     const item = this.#items.find((it) => it.id === id);
-    if (item) this.#arrived(item, offset, at);
+    if (item) this.#arrived(item, { offset, at });
   }
 
   /** The session's entries reach up to `have`: what stands there need not be shown as under way any more. */
@@ -181,7 +196,8 @@ export class Outbox {
     if (item?.state !== "pending") return;
     if (frame.code === "rate_limited" || frame.code === "unavailable") return this.#pause(frame.after ?? PAUSE);
     item.fail(new HoldfastError(frame.code, frame.msg));
-    this.#keep(item);
+    if (item.command) this.#settled(item);
+    else this.#keep(item);
   }
 
   retry(item: Item): void {
@@ -203,14 +219,24 @@ export class Outbox {
     this.#paused?.();
     this.#watch?.();
     this.#store.close?.();
+    for (const item of this.#items) if (item.command) item.fail(new HoldfastError("closed", "the client was closed"));
   }
 
-  #arrived(item: Item, offset: number, at: number): void {
+  #kept(client: string, session: string, data: unknown): Kept {
+    return { s: session, id: `${client}:${this.#page}${++this.#count}`, d: data, a: this.#env.now() };
+  }
+
+  #settled(item: Item): void {
+    this.#items = this.#items.filter((other) => other !== item);
+  }
+
+  #arrived(item: Item, ack: Ack): void {
     if (item.state === "sent") return;
     item.state = "sent";
     item.error = undefined;
-    item.offset = offset;
-    item.answer.resolve({ offset, at });
+    item.offset = ack.offset;
+    item.answer.resolve(ack);
+    if (item.command) return this.#settled(item);
     this.#store.remove(item.id);
     this.#owner.changed(item.session);
   }
@@ -228,10 +254,12 @@ export class Outbox {
   }
 
   #transmit(item: Item): void {
-    if (this.#paused || !this.#adopted) return;
+    // Messages wait for each other. Commands do not: a stop is not to stand in line behind what is too much already.
+    if (!this.#adopted || (this.#paused && !item.command)) return;
+    const { session: s, id, data } = item;
     item.transmittedAt = this.#env.now();
     item.probed = false;
-    this.#owner.transmit({ t: "send", s: item.session, id: item.id, data: item.data });
+    this.#owner.transmit(item.command ? { ...item.command, s, id } : { t: "send", s, id, data });
     this.#watchOver();
   }
 

@@ -9,7 +9,7 @@
  * however the log was cut into frames and connections.
  */
 import type { Cached } from "./session-cache.ts";
-import { type Entry, entryOf, grown, type RunEntry, type StateEntry } from "./entry.ts";
+import { type Entry, entryOf, grown, type RunEntry, type StateEntry, stopFrom, stopTold } from "./entry.ts";
 import {
   type Cursor,
   type EndFrame,
@@ -205,7 +205,16 @@ class Draft {
     const entry = entryOf(frame);
     if (entry) this.#put(entry);
     if (entry?.kind === "message") this.#added.push(entry);
+    this.#stopped(entry);
     this.#set({ have: frame.o, tag: frame.g, epoch: frame.e ?? epoch });
+  }
+
+  /** What an event says of a run's stop stands in the run too. That may know of the outcome already. */
+  #stopped(entry: Entry | undefined): void {
+    const stop = stopTold(entry);
+    const run = this.#find(stop?.run ?? 0);
+    if (!stop || run?.kind !== "run" || (run.stop && stop.state === "requested")) return;
+    this.#put({ ...run, stop: stopFrom(stop) });
   }
 
   /** An entry at or before the position is a repeat, but for runs and states before the window, and runs that grew. */

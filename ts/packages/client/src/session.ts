@@ -3,7 +3,7 @@ import type { Entry, StateEntry } from "./entry.ts";
 import type { Cancel, Env } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
-import type { Sending } from "./outbox.ts";
+import type { Ack, Command, Sending } from "./outbox.ts";
 import type { SessionCache } from "./session-cache.ts";
 import { apply, asked, cachedOf, cursorOf, cut, type Phase, type SessionState } from "./session-state.ts";
 import { UNREAD, withCached, withPage } from "./session-state.ts";
@@ -50,6 +50,7 @@ export interface SessionOwner {
   readonly open: boolean;
   write(frame: ClientFrame): void;
   send(session: string, data: unknown): Sending;
+  command(session: string, command: Command): Promise<Ack>;
   outbox(session: string): readonly Sending[];
   /** Entries have been applied: `added` at the end, up to offset `have`. */
   applied(session: string, added: readonly Entry[], have: number): void;
@@ -149,6 +150,14 @@ export class Session {
    */
   send(data: unknown): Sending {
     return this.#owner.send(this.id, data);
+  }
+
+  /**
+   * Asks for something that is no message; stop() and its like are made of it. It is sent again over every reconnect
+   * until it is answered: resolves then, and rejects if it is refused, by the server's code, or if the client is closed.
+   */
+  command(command: Command): Promise<Ack> {
+    return this.#owner.command(this.id, command);
   }
 
   /** Tells whoever is connected now; lost where nobody is, or where there is no connection. */

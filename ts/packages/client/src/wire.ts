@@ -57,13 +57,17 @@ export type ClientFrame =
       readonly limit?: number;
     }
   | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
-  /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
-  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number }
+  | CommandFrame
   | { readonly t: "signal"; readonly s: string; readonly data: unknown }
   | { readonly t: "token"; readonly token: string }
   | { readonly t: "ping" | "pong"; readonly n: number }
   /** `park`: the page goes to sleep, and will be back. */
   | { readonly t: "bye"; readonly park?: true };
+
+/** What a user does to a session besides sending: answered by ack or err with the same id, and repeated until then. */
+export type CommandFrame =
+  /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
+  { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number };
 
 export interface WelcomeFrame {
   readonly t: "welcome";
@@ -194,8 +198,8 @@ export interface AckFrame {
   readonly g: number;
   readonly at: number;
   readonly dup?: boolean;
-  /** In the answer to a stop: how it stands. */
-  readonly state?: StopState;
+  /** In the answer to a command: how that stands. */
+  readonly state?: string;
 }
 
 export interface ErrFrame {

@@ -29,18 +29,16 @@ export class Unsettled {
   }
 }
 
-/** What a question and its answer have in common; undefined for what is not answered. */
+/** What a question and its answer have in common; undefined for what is not answered. The ids of messages and commands differ. */
 function keyOf(frame: ClientFrame | OwnedFrame): string | undefined {
-  switch (frame.t) {
-    case "send":
-    case "ack":
-      return `send ${frame.id}`;
-    case "page":
-      return `page ${frame.s} ${frame.id}`;
+  const asked = frame.t === "err" ? frame.re : frame.t;
+  switch (asked) {
+    case "entry":
+    case "run":
+      return undefined;
     case "sub":
-      return `sub ${frame.s}`;
-    case "err":
-      return `${frame.re} ${frame.re === "send" ? frame.id : `${frame.s} ${frame.id}`}`;
+    case "page":
+      return `${asked} ${"s" in frame && frame.s} ${"id" in frame && frame.id}`;
   }
-  return undefined;
+  return "id" in frame ? frame.id : undefined;
 }
