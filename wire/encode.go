@@ -402,7 +402,10 @@ func appendAck(dst []byte, f *Ack) []byte {
 	o.uint("g", uint64(f.Tag))
 	o.int("at", f.At)
 	o.flag("dup", f.Duplicate)
-	o.opt("state", string(f.State))
+	o.opt("state", f.State)
+	o.flag("lost", f.Lost)
+	o.opt("u", string(f.From.User))
+	o.opt("c", string(f.From.Client))
 	return o.end()
 }
 
@@ -456,6 +459,12 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o.str("id", f.ID)
 		o.optUint("run", uint64(f.Run))
 		o.optUint("answers", uint64(f.Answers))
+	case *Answer:
+		o = begin(dst, TypeAnswer)
+		o.str("s", string(f.Session))
+		o.str("id", f.ID)
+		o.uint("request", uint64(f.Request))
+		o.raw("data", f.Data)
 	case *Signal:
 		return appendSignal(dst, f)
 	case *TokenRefresh:

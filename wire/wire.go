@@ -77,7 +77,7 @@
 // have = the highest offset the client has come to: o <= have is a repeat, to be skipped; f > have+1 is a hole, which a
 // correct server never sends: subscribe again with the cursor. A frag frame covers the fragments n-m+1 to n (m is left out
 // when 1) of the run at o, likewise. In a sub with outcome snapshot or lost, the client drops what it held of the
-// session, and have becomes from-1. Open runs and the latest states that stand before from come then too, since they
+// session, and have becomes from-1. Open runs, open requests and the latest states that stand before from come then too, since they
 // still matter: an entry or run below from whose offset the client does not hold is new to it, and leaves have as it is.
 // A sub may come at any time and means the same each time: the session was answered anew.
 //
@@ -94,6 +94,20 @@
 // server. run is left out while there is none, answers where the run answers nothing. A run frame says how its stop stands.
 // From requested on no fragments are appended to the run. There is one stop of a run: asking again by another id is acked
 // with the first one's place and state.
+//
+// # Requests
+//
+// The backend asks people by requests: an approval, or a tool that runs in the page. All readers are told by an entry of kind event,
+// whose offset names the request, and by another one when it is settled, which happens once:
+//
+//	{"request":{"id":"deploy-1","state":"open","run":806,"to":["anna"],"by":1790000300000,"default":false,"data":{"text":"go on?"}}}
+//	{"request":{"o":812,"id":"deploy-1","state":"answered","u":"anna","c":"c-7f","data":true}}
+//
+// The states that settle it are answered (u and c say by whom, data what), expired (nobody answered until by, a time of the server
+// in Unix ms, and data is its default) and withdrawn (the backend needs no answer any more, or its run has ended). run, outlives (it
+// stays open when its run ends), to (who may answer; left out: everybody whose token lets them send), default and data are left out
+// where empty. A client whose token grants sending answers; the first answer counts, and whoever else answers is acked with
+// its place and state.
 //
 // # Ends
 //
@@ -141,6 +155,7 @@ const (
 	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
 	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id
 	TypeStop   Type = "stop"   // stop a run, or the answer to a message; answered by ack or err with the same id
+	TypeAnswer Type = "answer" // answer a request; answered by ack or err with the same id
 	TypeSignal Type = "signal" // tell the other readers, not the log; answered only by err
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
@@ -241,6 +256,15 @@ type Stop struct {
 	Session      holdfast.SessionID
 	ID           string
 	Run, Answers holdfast.Offset
+}
+
+// Answer is {"t":"answer","s":"...","id":"...","request":812,"data":...}. The id is of one kind with those of send, and makes it
+// idempotent: repeat it until it is acked.
+type Answer struct {
+	Session holdfast.SessionID
+	ID      string
+	Request holdfast.Offset
+	Data    json.RawMessage
 }
 
 // Signal is {"t":"signal","s":"...","data":...}; from the server with u and c, the sender's user and client. It reaches
@@ -363,7 +387,8 @@ type PageAnswer struct {
 
 // Ack is {"t":"ack","s":"...","id":"...","o":813,"g":55122,"at":1790000000000,"dup":true}. dup is left out unless the message had been
 // written before; o is then where. For a stop, o is where the event stands that told of it first, and "state":"requested" says
-// how it stands now.
+// how it stands now. For an answer, o is where the event stands that settled the request, and state is how; "lost":true says that it
+// was not this answer, and u and c then whose it was, left out where nobody's.
 type Ack struct {
 	Session   holdfast.SessionID
 	ID        string
@@ -371,8 +396,11 @@ type Ack struct {
 	Tag       holdfast.Tag
 	At        int64
 	Duplicate bool
-	// State is set in the answer to a stop.
-	State holdfast.StopState
+	// State is set in the acks of stops, a [holdfast.StopState], and of answers, a [holdfast.RequestState].
+	State string
+	// Lost and From are set in the ack of an answer that does not count.
+	Lost bool
+	From holdfast.Sender
 }
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
@@ -392,8 +420,8 @@ type Expiring struct{ In int64 }
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
-// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Signal, *TokenRefresh, *Ping, *Pong,
-// *Bye or *Unknown.
+// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Answer, *Signal, *TokenRefresh, *Ping,
+// *Pong, *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -404,6 +432,7 @@ func (*Unsub) clientFrame()        {}
 func (*PageRequest) clientFrame()  {}
 func (*Send) clientFrame()         {}
 func (*Stop) clientFrame()         {}
+func (*Answer) clientFrame()       {}
 func (*Signal) clientFrame()       {}
 func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}

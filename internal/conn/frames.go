@@ -75,6 +75,8 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.send(ctx, f)
 	case *wire.Stop:
 		c.stop(ctx, f)
+	case *wire.Answer:
+		c.answerRequest(ctx, f)
 	case *wire.Signal:
 		c.signal(f)
 	case *wire.TokenRefresh:
@@ -120,6 +122,8 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
 	case *wire.Stop:
 		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
+	case *wire.Answer:
+		e.Re, e.Session, e.ID = wire.TypeAnswer, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
@@ -393,7 +397,7 @@ func (c *Conn) stop(ctx context.Context, f *wire.Stop) {
 	}
 	w := res.Entries[0]
 	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
-		State: res.Stop.State})
+		State: string(res.Stop.State)})
 }
 
 func (c *Conn) checkStop(f *wire.Stop) error {

@@ -26,6 +26,8 @@ func TestAdmitted(t *testing.T) {
 		{&wire.Pong{}, []standing{standby, attached}},
 		{&wire.PageRequest{}, []standing{attached, aside}},
 		{&wire.Send{}, []standing{attached, aside}},
+		{&wire.Stop{}, []standing{attached, aside}},
+		{&wire.Answer{}, []standing{attached, aside}},
 		{&wire.Signal{}, []standing{attached, aside}},
 		{&wire.Sub{}, []standing{attached}},
 		{&wire.Unsub{}, []standing{attached}},
