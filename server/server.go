@@ -58,9 +58,10 @@ type Server struct {
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
 	unwatch func()
 
-	// feed, leases and runs guard themselves.
+	// feed, leases, turns and runs guard themselves.
 	feed   bell
 	leases leases
+	turns  turns
 	runs   producers
 
 	// stopping is closed when Run's context ends. ready is true while Run runs.
@@ -82,6 +83,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.turns.init(o.Now)
 	s.runs.init()
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
@@ -185,6 +187,7 @@ func (s *Server) serve(ctx context.Context, t transport.Conn) {
 // changed is the store's watcher: it brings what has become durable to whoever waits for it.
 func (s *Server) changed(ch driver.Change) {
 	s.leases.changed(&ch)
+	s.turns.changed(&ch)
 	s.runs.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
@@ -262,6 +265,9 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	if err := s.leases.load(ctx, s.store); err != nil {
 		return nil, err
 	}
+	if err := s.turns.load(ctx, s.store); err != nil {
+		return nil, err
+	}
 	var parts, writers sync.WaitGroup
 	laneCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
 	for _, l := range s.lanes {
@@ -277,6 +283,7 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
+	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })
 	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
 		part(runner.Run)
 	}

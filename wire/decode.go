@@ -33,6 +33,7 @@ type members struct {
 	Entry entryMembers `json:",embed"`
 	End   endMembers   `json:",embed"`
 	Stop  stopMembers  `json:",embed"`
+	Queue queueMembers `json:",embed"`
 
 	// page
 	Before holdfast.Offset  `json:"before"`
@@ -128,6 +129,12 @@ type stopMembers struct {
 	Lost    bool            `json:"lost"`
 }
 
+type queueMembers struct {
+	Do QueueEdit `json:"do"`
+	Of QueueRef  `json:"of"`
+	To int       `json:"to"`
+}
+
 type stopObject struct {
 	ID     string             `json:"id"`
 	User   holdfast.UserID    `json:"u"`
@@ -203,6 +210,8 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &Stop{m.Session, m.ID, m.Stop.Run, m.Stop.Answers}, nil
 	case TypeAnswer:
 		return &Answer{m.Session, m.ID, m.Stop.Request, stdjson.RawMessage(m.Data)}, nil
+	case TypeQueue:
+		return &Queue{m.Session, m.ID, m.Queue.Do, m.Queue.Of, m.Queue.To}, nil
 	case TypeSignal:
 		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
 	case TypeToken:
