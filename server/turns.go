@@ -76,9 +76,21 @@ func (t *turns) changed(ch *driver.Change) {
 		return
 	}
 	for i := range ch.Items {
-		if turn := ch.Items[i].Turn; turn != nil {
-			t.see(ch.Session, *turn)
+		switch it := &ch.Items[i]; {
+		case it.Turn != nil:
+			t.see(ch.Session, *it.Turn)
+		case it.Entry != nil && it.Entry.Run != nil && it.Entry.Run.Answers != 0:
+			t.began(ch.Session, it.Entry.Run.Answers)
 		}
+	}
+}
+
+// began takes note of a run that answers a message: the turn's time counts no more.
+func (t *turns) began(s holdfast.SessionID, message holdfast.Offset) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.until[s].Message == message {
+		delete(t.until, s)
 	}
 }
 

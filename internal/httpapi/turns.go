@@ -123,9 +123,9 @@ type editAnswer struct {
 	Duplicate bool               `json:"duplicate,omitzero"`
 }
 
-func (a *api) postWithdraw(c *call) error { return a.editQueue(c, holdfast.TurnWithdrawn) }
+func (a *api) postTurnWithdrawn(c *call) error { return a.editQueue(c, holdfast.TurnWithdrawn) }
 
-func (a *api) postMove(c *call) error { return a.editQueue(c, holdfast.TurnMoved) }
+func (a *api) postTurnMoved(c *call) error { return a.editQueue(c, holdfast.TurnMoved) }
 
 func (a *api) editQueue(c *call, do holdfast.TurnState) error {
 	if err := readQuery(c).err; err != nil {

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -54,4 +55,19 @@ type SettleRequest struct {
 	From holdfast.Sender
 	// Data is the answer, or why it is withdrawn. That of an expired request is its default.
 	Data json.RawMessage
+}
+
+// RequestEventAt returns what the event of a request says that stands at an offset; false if retention has dropped it.
+func RequestEventAt(ctx context.Context, log EntryReader, s holdfast.SessionID, o holdfast.Offset) (holdfast.RequestEvent, bool, error) {
+	page, err := log.Read(ctx, s, Query{After: o - 1, Before: o + 1, Limit: 1})
+	if err != nil || len(page.Entries) == 0 {
+		return holdfast.RequestEvent{}, false, err
+	}
+	ev, ok := page.Entries[0].RequestEvent()
+	return ev, ok, nil
+}
+
+// EntryReader is what can be read from; every [Driver] is one.
+type EntryReader interface {
+	Read(ctx context.Context, s holdfast.SessionID, q Query) (Page, error)
 }
