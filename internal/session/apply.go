@@ -86,7 +86,7 @@ type scopedID struct {
 func (a *applying) changed() {
 	a.out.Changed = true
 	if a.info.Epoch == "" {
-		a.info = driver.Info{Session: a.in.Session, Epoch: a.in.Epoch, First: 1, Created: a.now}
+		a.info = driver.Info{Session: a.in.Session, Epoch: a.in.Epoch, First: 1, Created: a.now, Turns: a.info.Turns}
 	}
 	a.info.Changed = a.now
 }
