@@ -33,7 +33,6 @@ type members struct {
 	Entry entryMembers `json:",embed"`
 	End   endMembers   `json:",embed"`
 	Stop  stopMembers  `json:",embed"`
-	Queue queueMembers `json:",embed"`
 
 	// page
 	Before holdfast.Offset  `json:"before"`
@@ -119,7 +118,7 @@ type endMembers struct {
 	Park    bool           `json:"park"`
 }
 
-// stopMembers are those of stop and answer, and what they add to run and ack.
+// stopMembers are those of stop, answer and queue, and what they add to run and ack.
 type stopMembers struct {
 	Run     holdfast.Offset `json:"run"`
 	Answers holdfast.Offset `json:"answers"`
@@ -127,12 +126,9 @@ type stopMembers struct {
 	Stop    *stopObject     `json:"stop"`
 	Request holdfast.Offset `json:"request"`
 	Lost    bool            `json:"lost"`
-}
-
-type queueMembers struct {
-	Do QueueEdit `json:"do"`
-	Of QueueRef  `json:"of"`
-	To int       `json:"to"`
+	Do      QueueEdit       `json:"do"`
+	Of      QueueRef        `json:"of"`
+	To      int             `json:"to"`
 }
 
 type stopObject struct {
@@ -211,7 +207,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 	case TypeAnswer:
 		return &Answer{m.Session, m.ID, m.Stop.Request, stdjson.RawMessage(m.Data)}, nil
 	case TypeQueue:
-		return &Queue{m.Session, m.ID, m.Queue.Do, m.Queue.Of, m.Queue.To}, nil
+		return &Queue{m.Session, m.ID, m.Stop.Do, m.Stop.Of, m.Stop.To}, nil
 	case TypeSignal:
 		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
 	case TypeToken:
