@@ -27,10 +27,12 @@ type sendQueue struct {
 	sentAt       instant
 }
 
-// sending is one message on its way.
+// sending is one message on its way, or another frame that is repeated until it is answered.
 type sending struct {
-	frame wire.Send
-	done  chan sendResult
+	session holdfast.SessionID
+	id      string
+	frame   wire.ClientFrame
+	done    chan sendResult
 }
 
 type sendResult struct {
@@ -48,10 +50,10 @@ func (o *outbox) nextID() string {
 }
 
 func (o *outbox) put(s *sending) {
-	q := o.queues[s.frame.Session]
+	q := o.queues[s.session]
 	if q == nil {
 		q = &sendQueue{}
-		o.queues[s.frame.Session] = q
+		o.queues[s.session] = q
 	}
 	q.waiting = append(q.waiting, s)
 }
@@ -61,7 +63,7 @@ func (o *outbox) take(frames []wire.ClientFrame, now instant) []wire.ClientFrame
 	for _, q := range o.queues {
 		if len(q.waiting) > 0 && !q.sent {
 			q.sent, q.probed, q.sentAt = true, false, now
-			frames = append(frames, &q.waiting[0].frame)
+			frames = append(frames, q.waiting[0].frame)
 		}
 	}
 	return frames
@@ -97,7 +99,7 @@ func (o *outbox) resend() {
 
 // again says that the message under way was refused for now.
 func (o *outbox) again(s holdfast.SessionID, id string) {
-	if q := o.queues[s]; q != nil && len(q.waiting) > 0 && q.waiting[0].frame.ID == id {
+	if q := o.queues[s]; q != nil && len(q.waiting) > 0 && q.waiting[0].id == id {
 		q.sent = false
 	}
 }
@@ -105,7 +107,7 @@ func (o *outbox) again(s holdfast.SessionID, id string) {
 // finish takes the message under way out, if it is the one.
 func (o *outbox) finish(s holdfast.SessionID, id string, r sendResult) {
 	q := o.queues[s]
-	if q == nil || len(q.waiting) == 0 || q.waiting[0].frame.ID != id {
+	if q == nil || len(q.waiting) == 0 || q.waiting[0].id != id {
 		return
 	}
 	q.waiting[0].done <- r
@@ -117,7 +119,7 @@ func (o *outbox) finish(s holdfast.SessionID, id string, r sendResult) {
 
 // drop takes a message out that nobody waits for any more.
 func (o *outbox) drop(s *sending) {
-	q := o.queues[s.frame.Session]
+	q := o.queues[s.session]
 	if q == nil {
 		return
 	}
@@ -129,7 +131,7 @@ func (o *outbox) drop(s *sending) {
 		}
 	}
 	if len(q.waiting) == 0 {
-		delete(o.queues, s.frame.Session)
+		delete(o.queues, s.session)
 	}
 }
 
@@ -153,6 +155,26 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if !json.Valid(data) {
 		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the message's data is not valid JSON")
 	}
+	return c.insist(ctx, s, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data} })
+}
+
+// Answer answers a request of a session, which need not be read, and returns when it is settled, over reconnects if need be. A request is
+// named by the offset of the event that opened it. The first answer counts: the ack's State says how the request was settled, and
+// Lost and From that it was by somebody else. id and data are as for [Client.Send].
+func (c *Client) Answer(ctx context.Context, s holdfast.SessionID, id string, request holdfast.Offset, data json.RawMessage) (wire.Ack, error) {
+	if err := s.Validate(); err != nil {
+		return wire.Ack{}, err
+	}
+	if !json.Valid(data) {
+		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the answer's data is not valid JSON")
+	}
+	return c.insist(ctx, s, id, func(id string) wire.ClientFrame {
+		return &wire.Answer{Session: s, ID: id, Request: request, Data: data}
+	})
+}
+
+// insist sends a frame, again over each connection, until it is answered.
+func (c *Client) insist(ctx context.Context, s holdfast.SessionID, id string, frame func(id string) wire.ClientFrame) (wire.Ack, error) {
 	c.mu.Lock()
 	if c.phase == Over {
 		c.mu.Unlock()
@@ -161,7 +183,7 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if id == "" {
 		id = c.outbox.nextID()
 	}
-	m := &sending{frame: wire.Send{Session: s, ID: id, Data: data}, done: make(chan sendResult, 1)}
+	m := &sending{session: s, id: id, frame: frame(id), done: make(chan sendResult, 1)}
 	c.outbox.put(m)
 	c.mu.Unlock()
 	ring(c.bell)

@@ -72,6 +72,11 @@ func (in *requestInput) op(id string) (op driver.OpenRequest, err error) {
 	if in.Run > maxNumber {
 		return op, holdfast.Errorf(holdfast.CodeInvalid, "/run must be the offset of a run, at most %d", maxNumber)
 	}
+	for _, u := range in.To {
+		if err := u.Validate(); err != nil {
+			return op, err
+		}
+	}
 	op = driver.OpenRequest{ID: id, Run: holdfast.Offset(in.Run), Fence: holdfast.Fence(in.Fence), Outlives: in.Outlives, To: in.To,
 		Within: time.Duration(in.Within * float64(time.Second))}
 	if op.Data, err = compact(in.Data); err == nil {
@@ -89,14 +94,15 @@ type requestAnswer struct {
 	requestObject `json:",embed"`
 }
 
-func (a *api) applyRequest(c *call, op driver.Op) (res driver.Result, out requestAnswer, err error) {
-	if res, err = a.apply(c, op); err != nil {
-		return res, out, err
+func (a *api) applyRequest(c *call, op driver.Op) (out requestAnswer, err error) {
+	res, err := a.apply(c, op)
+	if err != nil {
+		return out, err
 	}
 	ctx, cancel := a.storeContext(c, false)
 	defer cancel()
 	object, err := a.requestOf(ctx, c.session, &res.Request)
-	return res, requestAnswer{res.Epoch, res.Entries[0].Duplicate, res.Lost, object}, err
+	return requestAnswer{res.Epoch, res.Entries[0].Duplicate, res.Lost, object}, err
 }
 
 func (a *api) postRequest(c *call) error {
@@ -112,7 +118,7 @@ func (a *api) postRequest(c *call) error {
 	if err != nil {
 		return err
 	}
-	_, out, err := a.applyRequest(c, op)
+	out, err := a.applyRequest(c, op)
 	if err != nil {
 		return err
 	}
@@ -254,11 +260,16 @@ func (a *api) settleRequest(c *call, state holdfast.RequestState) error {
 	case state == holdfast.RequestAnswered && len(in.Data) == 0:
 		return holdfast.Errorf(holdfast.CodeInvalid, "/data is missing: it is the answer")
 	}
+	if in.User != "" {
+		if err := in.User.Validate(); err != nil {
+			return err
+		}
+	}
 	data, err := compact(in.Data)
 	if err != nil {
 		return err
 	}
-	_, out, err := a.applyRequest(c, driver.SettleRequest{Request: at, State: state, ID: id, From: holdfast.Sender{User: in.User}, Data: data})
+	out, err := a.applyRequest(c, driver.SettleRequest{Request: at, State: state, ID: id, From: holdfast.Sender{User: in.User}, Data: data})
 	if err != nil {
 		return err
 	}
