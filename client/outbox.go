@@ -12,17 +12,17 @@ import (
 )
 
 // outbox holds what was sent and not acknowledged. Of each session one message is under way at a time: if the server
-// refuses it for now, none behind it can overtake it. Commands are in a line of their own: one may be what makes room for
+// refuses it for now, none behind it can overtake it. Commands are in a row of their own: one may be what makes room for
 // the message. It is guarded by its client's mu.
 type outbox struct {
-	queues map[line]*sendQueue
+	queues map[row]*sendQueue
 	// prefix makes the ids of this client's messages differ from those of every other.
 	prefix string
 	count  uint64
 }
 
-// line is the messages of a session, or its commands.
-type line struct {
+// row is the messages of a session, or its commands.
+type row struct {
 	session  holdfast.SessionID
 	commands bool
 }
@@ -36,7 +36,7 @@ type sendQueue struct {
 
 // sending is one message on its way, or another frame that is repeated until it is answered.
 type sending struct {
-	line  line
+	row   row
 	id    string
 	frame wire.ClientFrame
 	done  chan sendResult
@@ -48,7 +48,7 @@ type sendResult struct {
 }
 
 func (o *outbox) init() {
-	o.queues, o.prefix = map[line]*sendQueue{}, rand.Text()[:16]
+	o.queues, o.prefix = map[row]*sendQueue{}, rand.Text()[:16]
 }
 
 func (o *outbox) nextID() string {
@@ -57,10 +57,10 @@ func (o *outbox) nextID() string {
 }
 
 func (o *outbox) put(s *sending) {
-	q := o.queues[s.line]
+	q := o.queues[s.row]
 	if q == nil {
 		q = &sendQueue{}
-		o.queues[s.line] = q
+		o.queues[s.row] = q
 	}
 	q.waiting = append(q.waiting, s)
 }
@@ -104,14 +104,14 @@ func (o *outbox) resend() {
 	}
 }
 
-// underWay returns the line whose first, which is under way, has the id.
-func (o *outbox) underWay(s holdfast.SessionID, id string) (line, *sendQueue) {
-	for _, l := range []line{{s, false}, {s, true}} {
+// underWay returns the row whose first, which is under way, has the id.
+func (o *outbox) underWay(s holdfast.SessionID, id string) (row, *sendQueue) {
+	for _, l := range []row{{s, false}, {s, true}} {
 		if q := o.queues[l]; q != nil && len(q.waiting) > 0 && q.waiting[0].id == id {
 			return l, q
 		}
 	}
-	return line{}, nil
+	return row{}, nil
 }
 
 // again says that the message under way was refused for now.
@@ -136,7 +136,7 @@ func (o *outbox) finish(s holdfast.SessionID, id string, r sendResult) {
 
 // drop takes a message out that nobody waits for any more.
 func (o *outbox) drop(s *sending) {
-	q := o.queues[s.line]
+	q := o.queues[s.row]
 	if q == nil {
 		return
 	}
@@ -148,7 +148,7 @@ func (o *outbox) drop(s *sending) {
 		}
 	}
 	if len(q.waiting) == 0 {
-		delete(o.queues, s.line)
+		delete(o.queues, s.row)
 	}
 }
 
@@ -175,7 +175,7 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if !json.Valid(data) {
 		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the message's data is not valid JSON")
 	}
-	return c.insist(ctx, line{s, false}, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data} })
+	return c.insist(ctx, row{s, false}, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data} })
 }
 
 // Answer answers a request of a session, which need not be read, and returns when it is settled, over reconnects if need be. A request is
@@ -188,13 +188,13 @@ func (c *Client) Answer(ctx context.Context, s holdfast.SessionID, id string, re
 	if !json.Valid(data) {
 		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the answer's data is not valid JSON")
 	}
-	return c.insist(ctx, line{s, true}, id, func(id string) wire.ClientFrame {
+	return c.insist(ctx, row{s, true}, id, func(id string) wire.ClientFrame {
 		return &wire.Answer{Session: s, ID: id, Request: request, Data: data}
 	})
 }
 
 // insist sends a frame, again over each connection, until it is answered.
-func (c *Client) insist(ctx context.Context, l line, id string, frame func(id string) wire.ClientFrame) (wire.Ack, error) {
+func (c *Client) insist(ctx context.Context, l row, id string, frame func(id string) wire.ClientFrame) (wire.Ack, error) {
 	c.mu.Lock()
 	if c.phase == Over {
 		c.mu.Unlock()
@@ -203,7 +203,7 @@ func (c *Client) insist(ctx context.Context, l line, id string, frame func(id st
 	if id == "" {
 		id = c.outbox.nextID()
 	}
-	m := &sending{line: l, id: id, frame: frame(id), done: make(chan sendResult, 1)}
+	m := &sending{row: l, id: id, frame: frame(id), done: make(chan sendResult, 1)}
 	c.outbox.put(m)
 	c.mu.Unlock()
 	ring(c.bell)

@@ -23,7 +23,7 @@ func (c *Client) editQueue(ctx context.Context, q wire.Queue) (wire.Ack, error) 
 	if err := q.Session.Validate(); err != nil {
 		return wire.Ack{}, err
 	}
-	return c.insist(ctx, line{q.Session, true}, "", func(id string) wire.ClientFrame {
+	return c.insist(ctx, row{q.Session, true}, "", func(id string) wire.ClientFrame {
 		q.ID = id
 		return &q
 	})

@@ -25,7 +25,9 @@ func TestCommandsDoNotWaitForMessages(t *testing.T) {
 			return s.client.Send(context.Background(), "s", "m", json.RawMessage(`1`))
 		})
 		want[*wire.Send](f)
-		insist(func() (wire.Ack, error) { return s.client.Withdraw(context.Background(), "s", wire.QueueRef{ID: "old"}) })
+		insist(func() (wire.Ack, error) {
+			return s.client.Withdraw(context.Background(), "s", wire.QueueRef{ID: "old"})
+		})
 		first := want[*wire.Queue](f)
 		f.conn.Abort()
 		g, _ := s.accept()
