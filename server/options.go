@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/clientlog"
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -101,7 +102,8 @@ type Options struct {
 	// Lanes is how many goroutines write to connections. Default: one per core.
 	Lanes int
 
-	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it.
+	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it. Records that belong to a
+	// request with a W3C trace context have its ids, as trace_id and span_id.
 	Logger *slog.Logger
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -153,6 +155,7 @@ func (o *Options) setDefaults() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	o.Logger = slog.New(trace.Handler(o.Logger.Handler()))
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -96,9 +97,9 @@ func (c *Conn) farewell(f *wire.Bye) {
 	switch {
 	case c.stands() == aside:
 	case f.Park:
-		c.bye(holdfast.CloseNormal, "parked", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "parked", by: ending.ByClient}, 0, 0)
 	default:
-		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "goodbye", by: ending.ByClient}, 0, 0)
 	}
 }
 
@@ -180,11 +181,14 @@ func (c *Conn) attach(f *wire.Take) {
 		return
 	}
 	c.stand(attached)
+	var before holdfast.ConnID
 	if ghost != nil {
+		before = ghost.Describe().ID
 		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
 	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
+	c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before)
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),

@@ -2,9 +2,12 @@ package conn
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
 )
 
@@ -33,7 +36,7 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 	}
 	switch {
 	case err != nil:
-		c.fail()
+		c.fail(err)
 	case n < len(out) || slow:
 		l.pump(ctx, c, append([]byte(nil), out[n:]...))
 	default:
@@ -74,6 +77,7 @@ func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
 	}
 	s.dirty.Store(false)
 	s.reader.Jump(&l.last.after)
+	s.moved()
 	if l.last.more || !s.reader.AtEnd() {
 		s.Wake()
 	}
@@ -114,6 +118,7 @@ func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 		// Cleared first: a change that comes while the tail is read marks the sub anew.
 		s.dirty.Store(false)
 		b, ok := s.reader.Live(max(chunk-len(out), 1))
+		s.moved()
 		out = frameAll(c, out, b.Frames)
 		if !ok || b.More {
 			s.Wake()
@@ -139,6 +144,7 @@ func (c *Conn) putBack(rest []*sub) {
 func (c *Conn) wrote(n int) {
 	if n > 0 {
 		c.lastOut.Store(int64(c.cfg.now().Sub(c.started)))
+		c.bytesOut.Add(int64(n))
 	}
 }
 
@@ -163,8 +169,11 @@ func (c *Conn) release() {
 }
 
 // fail gives up a connection whose socket failed. The reading side finds out by itself, and cleans up.
-func (c *Conn) fail() {
+func (c *Conn) fail(err error) {
 	c.mu.Lock()
+	if c.out.end == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.out.end = &goodbye{code: holdfast.CloseStalled, reason: "the socket took nothing for too long", by: ending.ByServer, since: c.cfg.now()}
+	}
 	c.out.owner = closed
 	c.quietLocked()
 	c.mu.Unlock()
@@ -176,7 +185,7 @@ func (c *Conn) fail() {
 func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 	l.pumps.Go(func() {
 		if err := c.writeAll(rest); err != nil {
-			c.fail()
+			c.fail(err)
 			return
 		}
 		for {
@@ -185,7 +194,7 @@ func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 				err = c.writeAll(out)
 			}
 			if err != nil {
-				c.fail()
+				c.fail(err)
 				return
 			}
 			if idle {
@@ -219,6 +228,7 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 				return nil, false, err
 			}
 		}
+		s.moved()
 		out = frameAll(c, out, b.Frames)
 		if b.More {
 			s.Wake()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 )
 
 // access says whose token a route takes.
@@ -87,6 +88,9 @@ type call struct {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if t, ok := trace.Parse(r.Header.Get("Traceparent")); ok {
+		r = r.WithContext(trace.With(r.Context(), t))
+	}
 	if problem := a.unroutable(w, r); problem != nil {
 		a.refuse(&call{w: w, r: r}, problem)
 		return
