@@ -13,7 +13,8 @@
  *
  * One socket is attached at a time. In doubt there may be a second one, which stands by: it takes over if it is ready
  * before the first has answered, and else it is dropped, and nobody has noticed. While a socket is connecting, browsers
- * hold back every other to the same host, so there is never more than one of those.
+ * hold back every other to the same host, so there is never more than one of those. A server that is about to leave says
+ * so, and then a live one has a second, too, which takes over when the server says goodbye.
  *
  * Each state but idle, asleep and ended has a deadline, so none can be a place to stay for ever; each effect is answered
  * by an event or by the deadline. The table at the end is complete, and the compiler sees to that.
@@ -32,6 +33,8 @@ const GATE_TIMEOUT = 1_500;
 /** From when on a dial is slow, and the pause between two questions at the gate meanwhile. */
 const SLOW = 1_000;
 const GATE_PAUSE = 200;
+/** Between two tries to have another socket stand by, where the server is about to leave. */
+const MOVE_PAUSE = 1_000;
 /** A dial that is younger survives a wake signal. */
 const YOUNG = 1_000;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -58,7 +61,7 @@ export const INITIAL: State = {
 export function deadline(s: State): number | undefined {
   switch (s.name) {
     case "live":
-      return Math.min(silentAt(s), s.sent + beatOf(s), parkAt(s.memory));
+      return Math.min(silentAt(s), s.sent + beatOf(s), parkAt(s.memory), s.moveAt);
     case "dialing":
       return Math.min(s.until, s.gateAt);
     case "doubt":
@@ -88,10 +91,7 @@ type Bye = "" | "leave" | "park";
 const silentAt = (s: Living) => s.heard + beatOf(s) * 1.2;
 const beatOf = (s: Living) => (s.memory.hiddenAt ? s.rest : s.beat);
 const parkAt = (m: Memory) => (m.hiddenAt ? m.hiddenAt + m.linger : NEVER);
-export const sockets = (s: State) => [
-  ...("n" in s ? [s.n] : []),
-  ...(s.name === "doubt" && s.second ? [s.second.n] : []),
-];
+export const sockets = (s: State) => [...("n" in s ? [s.n] : []), ...("second" in s && s.second ? [s.second.n] : [])];
 
 const stay = (state: State, ...effects: readonly Effect[]): Step => ({ state, effects });
 const drop = (n: number, bye: Bye = ""): Effect => ({ type: "drop", n, bye });
@@ -138,7 +138,7 @@ const anew = ({ memory }: State, _: Event, at: Moment) =>
 
 /** The memory once all sockets are let go of: browsers count those that were connecting as failed. */
 const parted = (s: State, { now }: Moment): Memory =>
-  s.name === "dialing" || (s.name === "doubt" && s.second && !s.second.asked) ? spend(s.memory, now) : s.memory;
+  s.name === "dialing" || ("second" in s && s.second && !s.second.asked) ? spend(s.memory, now) : s.memory;
 
 const hangUp = (s: State, _: Event, at: Moment): Step =>
   stay({ name: "idle", memory: parted(s, at) }, ...drops(s, "leave"));
@@ -202,7 +202,8 @@ function redial(s: Dialing, event: Event, at: Moment): Step {
 
 function welcomed(s: Named<"attaching">, { n, beat, rest, rtt }: Of<"welcomed">, { now }: Moment): Step {
   const memory = { ...s.memory, refusals: 0, rtt: smoothed(s.memory.rtt, rtt) };
-  return stay({ name: "live", n, heard: now, sent: now, beat, rest, stable: false, memory });
+  const fresh = { heard: now, sent: now, stable: false, moveAt: NEVER, second: undefined };
+  return stay({ name: "live", n, beat, rest, ...fresh, memory });
 }
 
 function noToken(s: State, { terminal, dialed, reason }: Of<"unauthorized">, at: Moment): Step {
@@ -257,11 +258,10 @@ function probe(s: Living, event: Event, at: Moment): Step {
     lateAt,
     until,
     certain,
-    second: undefined,
     memory,
   } as const;
   const ping: Effect = { type: "ping", n: s.n };
-  return certain ? dialSecond(doubt, now, ping) : stay(doubt, ping);
+  return certain && !s.second ? dialSecond(doubt, now, ping) : stay(doubt, ping);
 }
 
 function dialSecond(s: Named<"doubt">, now: number, ...effects: readonly Effect[]): Step {
@@ -275,8 +275,8 @@ function dialSecond(s: Named<"doubt">, now: number, ...effects: readonly Effect[
 const doubtTimer = (s: Named<"doubt">, _: Event, at: Moment): Step =>
   at.now < s.until ? dialSecond(s, at.now) : succeed(s, at, "no answer in time");
 
-/** The first socket is dead: the second takes its place, as far as it has come. */
-function succeed(s: Named<"doubt">, at: Moment, reason: string): Step {
+/** The first socket is dead, or done: the second takes its place, as far as it has come. */
+function succeed(s: Living, at: Moment, reason: string): Step {
   const { second, memory } = s;
   if (!second) return lost(s, at, reason);
   if (second.asked) return takeOver(s, at);
@@ -285,7 +285,7 @@ function succeed(s: Named<"doubt">, at: Moment, reason: string): Step {
 }
 
 /** The server may still be busy with the hello; it takes frames in order, so that what is said now comes after it. */
-function takeOver(s: Named<"doubt">, at: Moment): Step {
+function takeOver(s: Living, at: Moment): Step {
   const { n, second = { n, since: 0 }, memory } = s;
   return attach(second, memory, at, drop(n), { type: "take", n: second.n });
 }
@@ -316,7 +316,8 @@ function wakeInDoubt(s: Named<"doubt">, event: Of<"wake">, at: Moment): Step {
 function pong(s: Living, { rtt }: Of<"pong">, { now }: Moment): Step {
   const second = s.name === "doubt" ? s.second : undefined;
   const m = second && !second.asked ? spend(s.memory, now) : s.memory;
-  const state: State = { ...s, name: "live", heard: now, memory: { ...m, rtt: smoothed(m.rtt, rtt) } };
+  const kept = second ? undefined : s.second;
+  const state: State = { ...s, name: "live", heard: now, second: kept, memory: { ...m, rtt: smoothed(m.rtt, rtt) } };
   return stay(state, ...(second ? [drop(second.n)] : []));
 }
 
@@ -327,18 +328,51 @@ const heardInDoubt = (s: Named<"doubt">, { n }: Of<"heard">, { now }: Moment): S
 function beatOrProbe(s: Named<"live">, event: Event, at: Moment): Step {
   if (at.now >= parkAt(s.memory)) return sleep(s, event, at);
   if (at.now >= silentAt(s)) return probe(s, event, at);
+  if (at.now >= s.moveAt) return standBy(s, at);
   return at.now < s.sent + beatOf(s) ? stay(s) : stay({ ...s, sent: at.now }, { type: "ping", n: s.n });
 }
+
+// Where the server is about to leave
+
+/** Another socket is to stand by, at some time that is this client's own, so that not all come at once. */
+const move = (s: Named<"live">, { spread }: Of<"move">, at: Moment): Step =>
+  stay(s.second ? s : { ...s, moveAt: at.now + at.random * spread });
+
+function standBy(s: Named<"live">, { now }: Moment): Step {
+  const { memory: m } = s;
+  if (spent(m, now)) return stay({ ...s, moveAt: NEVER });
+  const n = m.dials + 1;
+  const second = { n, since: now, asked: false };
+  return stay({ ...s, moveAt: NEVER, second, memory: { ...m, dials: n } }, { type: "dial", n });
+}
+
+/** One that cannot stand by takes over at once. */
+function movedOpened(s: Named<"live">, { n, single }: Of<"opened">, at: Moment): Step {
+  const second = { n, since: s.second?.since ?? at.now, asked: true };
+  const hello: Effect = { type: "hello", n, standby: !single };
+  return single ? attach(second, s.memory, at, drop(s.n), hello) : stay({ ...s, second }, hello);
+}
+
+/** The first lives on; until it ends there is another try. */
+function movedClosed(s: Named<"live">, at: Moment): Step {
+  const { n, asked } = s.second ?? { n: s.n, asked: true };
+  const memory = asked ? s.memory : spend(s.memory, at.now);
+  return stay({ ...s, second: undefined, moveAt: at.now + MOVE_PAUSE, memory }, drop(n));
+}
+
+const movedUnauthorized = (s: Named<"live">, { terminal, reason }: Of<"unauthorized">, at: Moment): Step =>
+  terminal ? ended(s, at, CLOSE_UNAUTHORIZED, reason) : movedClosed(s, at);
 
 // The end of a socket
 
 /** What a close means, whether it came as a goodbye or as the socket's end. */
 function closed(s: Dialing | Living, event: Of<"closed">, at: Moment): Step {
   const { n, code, reason, after, spread = 0 } = { ...event, reason: event.reason || "connection lost" };
-  if (n !== s.n) return secondClosed(s as Named<"doubt">, at);
+  if (n !== s.n) return s.name === "live" ? movedClosed(s, at) : secondClosed(s as Named<"doubt">, at);
   const refusals = s.memory.refusals + 1;
   if (code === CLOSE_UNAUTHORIZED && refusals === 1) return start({ ...parted(s, at), refusals }, at, drops(s));
   if (!comesBack(code)) return ended(s, at, code, reason);
+  if (s.name === "live" && s.second) return succeed(s, at, reason);
   if (after !== undefined) return wait(parted(s, at), at, after + at.random * spread, reason, drops(s));
   if (s.name === "dialing" || s.name === "attaching") return dialFailed(s, at, reason);
   return s.name === "doubt" ? succeed(s, at, reason) : lost(s, at, reason);
@@ -368,10 +402,10 @@ const secondUnauthorized = (s: Named<"doubt">, { terminal, reason }: Of<"unautho
 /** What tells nothing new in a state. Each event is either here or in the state's row: the compiler demands it. */
 interface Ignored {
   idle: Exclude<Event["type"], "connect" | "retry">;
-  dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent";
+  dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent" | "move";
   attaching: Ignored["dialing"] extends infer E ? Exclude<E, "welcomed"> | "gate" | "unauthorized" | "opened" : never;
-  live: "connect" | "gate" | "unauthorized" | "opened" | "ready" | "welcomed";
-  doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed";
+  live: "connect" | "gate" | "ready" | "welcomed";
+  doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed" | "move";
   waiting: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden" | "sleep" | "gate" | "timer">;
   asleep: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden">;
   ended: Exclude<Event["type"], "connect" | "disconnect" | "retry">;
@@ -408,9 +442,12 @@ const TABLE: Table = {
     sleep,
     suspect: probe,
     stable: (s) => stay({ ...s, stable: true, memory: settle(s.memory) }),
-    heard: (s, _, { now }) => stay({ ...s, heard: now }),
+    heard: (s, { n }, { now }) => stay(n === s.n ? { ...s, heard: now } : s),
     pong,
     sent: said,
+    move,
+    unauthorized: movedUnauthorized,
+    opened: movedOpened,
     closed,
     timer: beatOrProbe,
   },

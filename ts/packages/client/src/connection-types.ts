@@ -40,6 +40,13 @@ export interface Linked {
   readonly rest: number;
   /** It has proved itself: what was before it is forgotten. */
   readonly stable: boolean;
+  /** When to dial a second socket, since the server is about to leave; never if it has not said so. */
+  readonly moveAt: number;
+  /**
+   * The socket that is tried beside the first: in doubt, or before the server leaves; `asked`: it stands by, and the
+   * server has been told so.
+   */
+  readonly second: (Dial & { readonly asked: boolean }) | undefined;
 }
 
 export type State = { readonly memory: Memory } & (
@@ -51,7 +58,6 @@ export type State = { readonly memory: Memory } & (
   /**
    * A ping was sent at `askedAt`; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks
    * against the connection.
-   * `second` is the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so.
    */
   | ({
       readonly name: "doubt";
@@ -59,7 +65,6 @@ export type State = { readonly memory: Memory } & (
       readonly lateAt: number;
       readonly until: number;
       readonly certain: boolean;
-      readonly second: (Dial & { readonly asked: boolean }) | undefined;
     } & Linked)
   /** `asking`: the gate was asked. `told`: how long the server wants no dial, in ms; 0 if it did not say. */
   | {
@@ -119,6 +124,8 @@ export type Event =
   /** The answer to the latest ping. */
   | { readonly type: "pong"; readonly n: number; readonly rtt: number }
   | { readonly type: "sent" }
+  /** The server of the n-th is about to leave: another is to stand by within `spread` ms. */
+  | { readonly type: "move"; readonly n: number; readonly spread: number }
   | {
       readonly type: "closed";
       readonly n: number;

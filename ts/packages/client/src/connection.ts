@@ -289,6 +289,8 @@ export class Connection implements Link {
         return this.#dispatch({ type: "pong", n, rtt: this.#env.now() - this.#pingAt });
       case "bye":
         return this.#closed({ reason: "", ...frame, type: "closed", n });
+      case "move":
+        return this.#dispatch({ type: "move", n, spread: frame.spread });
       case "expiring":
         this.#parts.token.lasts(frame.in, this.#env.now());
         return void this.#refreshToken();

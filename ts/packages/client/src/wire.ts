@@ -237,6 +237,7 @@ export type ServerFrame =
   | SignalFrame
   | ByeFrame
   | { readonly t: "expiring"; readonly in: number }
+  | { readonly t: "move"; readonly spread: number }
   | { readonly t: "token"; readonly exp?: number }
   /** Please send your log. */
   | { readonly t: "report" }
@@ -258,6 +259,7 @@ const REQUIRED: { readonly [T in ServerFrame["t"]]: string } = {
   signal: "s",
   bye: "#code",
   expiring: "#in",
+  move: "#spread",
   token: "",
   report: "",
   ping: "#n",
