@@ -60,7 +60,8 @@ class DurableOutbox implements OutboxStore {
   #tab = "";
   #own: string;
   #n = 0;
-  /** Whether all of it is in the database, as far as is known. What is not is spilled into the tab's storage. */
+  /** What is not known to be in the database, and whether the database takes anything. */
+  readonly #unsure = new Map<string, Row>();
   #safe = false;
 
   #adopt: (kept: readonly Kept[]) => void = () => {};
@@ -191,6 +192,7 @@ class DurableOutbox implements OutboxStore {
     if (this.#closed) return;
     const early = this.#begun ? [] : [...this.#rows.values()];
     const more = [...rows, ...this.#left].filter(({ id }) => !this.#rows.has(id)).sort((a, b) => a.n - b.n);
+    for (const row of this.#left) this.#unsure.set(row.id, row);
     this.#left = [];
     for (const row of more) {
       this.#rows.set(row.id, row);
@@ -201,36 +203,39 @@ class DurableOutbox implements OutboxStore {
     this.#begun = true;
   }
 
-  /** Brings the database to what this page knows of a message. It begins in this very call, and needs no other. */
-  #write(id: string): void {
-    const transaction = this.#db.begin("readwrite");
-    if (transaction) {
-      const row = this.#rows.get(id);
-      const store = transaction.objectStore(STORE);
-      if (row) store.put(row);
-      else store.delete(id);
-      transaction.onabort = () => this.#spill();
-      // Else the transaction would stay open for what this page does next, and it may be killed before.
-      transaction.commit?.();
-    }
-    if (!transaction || !this.#safe) this.#spill();
-  }
-
   #writeAll(): void {
     for (const row of this.#rows.values()) this.#rows.set(row.id, this.#mine(row));
+    this.#write(...this.#rows.keys());
+  }
+
+  /**
+   * Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. But a
+   * page that is left takes along what waits for another tab's transaction, though it was committed: what is not known to
+   * be written lies in the tab's storage too.
+   */
+  #write(...ids: readonly string[]): void {
+    const rows = ids.flatMap((id) => this.#rows.get(id) ?? []);
+    for (const id of ids) this.#unsure.delete(id);
+    for (const row of rows) this.#unsure.set(row.id, row);
+    this.#spill();
     const transaction = this.#db.begin("readwrite");
-    if (!transaction) return this.#spill();
-    for (const row of this.#rows.values()) transaction.objectStore(STORE).put(row);
-    transaction.onabort = () => this.#spill();
+    if (!transaction) return void (this.#safe = false);
+    const store = transaction.objectStore(STORE);
+    for (const id of ids) if (!this.#rows.has(id)) store.delete(id);
+    for (const row of rows) store.put(row);
+    transaction.onabort = () => (this.#safe = false);
     transaction.oncomplete = () => {
       this.#safe = true;
-      this.#env.storage.set(`${this.#name}:rest`, null);
+      for (const row of rows) if (this.#unsure.get(row.id) === row) this.#unsure.delete(row.id);
+      // To tell the storage of each one would double the work; what stays there too long is sent twice, and written once.
+      if (!this.#unsure.size) this.#spill();
     };
+    // Else the transaction would stay open for what this page does next, and it may be killed before.
+    transaction.commit?.();
   }
 
   #spill(): void {
-    this.#safe = false;
-    const rows = [...this.#left, ...this.#rows.values()];
+    const rows = [...this.#left, ...this.#unsure.values()];
     this.#env.storage.set(`${this.#name}:rest`, rows.length ? JSON.stringify(rows) : null);
   }
 

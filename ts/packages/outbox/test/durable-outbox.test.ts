@@ -69,6 +69,23 @@ describe("one tab", () => {
     expect(next.adopted).toEqual(["a"]);
   });
 
+  it("loses nothing that waits for another tab's transaction when the page is left", async () => {
+    const browser = new FakeBrowser();
+    const page = browser.page();
+    const store = await opened(page, browser);
+    store.put(kept("a"));
+    await browser.rest();
+    browser.busy = true;
+    for (const id of ["b", "c"]) store.put(kept(id));
+    store.remove("b");
+    const next = page.reload();
+    browser.busy = false;
+    const again = await opened(next, browser);
+    expect(next.adopted).toEqual(["a", "c"]);
+    expect(again.lasts).toBe("browser");
+    expect(next.storage.has("holdfast:outbox::rest")).toBe(false);
+  });
+
   it("loses nothing that is sent before the database is open, and sends what was there before it", async () => {
     const browser = new FakeBrowser();
     const first = browser.page();
