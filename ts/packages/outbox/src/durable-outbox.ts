@@ -60,14 +60,13 @@ class DurableOutbox implements OutboxStore {
   #tab = "";
   #own: string;
   #n = 0;
-  /** What is not known to be in the database, and whether the database takes anything. */
-  readonly #unsure = new Map<string, Row>();
+  /** Whether the database has taken what it was given last. */
   #safe = false;
 
   #adopt: (kept: readonly Kept[]) => void = () => {};
   #begun = false;
   #closed = false;
-  /** What an earlier page of this tab could not write, until it is handed over. */
+  /** What an earlier page of this tab has left in the tab's storage, until it is handed over. */
   #left: readonly Row[] = [];
   #timer: Cancel | undefined;
 
@@ -192,7 +191,6 @@ class DurableOutbox implements OutboxStore {
     if (this.#closed) return;
     const early = this.#begun ? [] : [...this.#rows.values()];
     const more = [...rows, ...this.#left].filter(({ id }) => !this.#rows.has(id)).sort((a, b) => a.n - b.n);
-    for (const row of this.#left) this.#unsure.set(row.id, row);
     this.#left = [];
     for (const row of more) {
       this.#rows.set(row.id, row);
@@ -208,34 +206,29 @@ class DurableOutbox implements OutboxStore {
     this.#write(...this.#rows.keys());
   }
 
-  /**
-   * Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. But a
-   * page that is left takes along what waits for another tab's transaction, though it was committed: what is not known to
-   * be written lies in the tab's storage too.
-   */
+  /** Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. */
   #write(...ids: readonly string[]): void {
-    const rows = ids.flatMap((id) => this.#rows.get(id) ?? []);
-    for (const id of ids) this.#unsure.delete(id);
-    for (const row of rows) this.#unsure.set(row.id, row);
     this.#spill();
     const transaction = this.#db.begin("readwrite");
     if (!transaction) return void (this.#safe = false);
-    const store = transaction.objectStore(STORE);
-    for (const id of ids) if (!this.#rows.has(id)) store.delete(id);
-    for (const row of rows) store.put(row);
+    for (const id of ids) {
+      const row = this.#rows.get(id);
+      const store = transaction.objectStore(STORE);
+      if (row) store.put(row);
+      else store.delete(id);
+    }
     transaction.onabort = () => (this.#safe = false);
-    transaction.oncomplete = () => {
-      this.#safe = true;
-      for (const row of rows) if (this.#unsure.get(row.id) === row) this.#unsure.delete(row.id);
-      // To tell the storage of each one would double the work; what stays there too long is sent twice, and written once.
-      if (!this.#unsure.size) this.#spill();
-    };
+    transaction.oncomplete = () => (this.#safe = true);
     // Else the transaction would stay open for what this page does next, and it may be killed before.
     transaction.commit?.();
   }
 
+  /**
+   * All of it lies in the tab's storage too: a page that is left takes along what waits for another tab's transaction,
+   * though it was committed, and the next page must not wait for a database that is slow to open.
+   */
   #spill(): void {
-    const rows = [...this.#left, ...this.#unsure.values()];
+    const rows = [...this.#left, ...this.#rows.values()];
     this.#env.storage.set(`${this.#name}:rest`, rows.length ? JSON.stringify(rows) : null);
   }
 
