@@ -7,6 +7,9 @@ import type { WelcomeFrame } from "../wire.ts";
 import { Hub, type HubOwner } from "./hub.ts";
 import type { Lease } from "./messages.ts";
 
+/** How long others are kept from a connection at most while what it reads is on its way, in ms. */
+const READY = 250;
+
 /** The one client that all tabs are to the server, whichever of them leads: so that it lets only the latest leader live. */
 export class SharedIdentity extends Identity {
   /** The generation given last. */
@@ -38,8 +41,10 @@ export class Leadership {
   readonly #tab: string;
   readonly #env: Env;
   readonly #identity: SharedIdentity;
+  readonly #owner: LeadershipOwner;
   #welcome: WelcomeFrame | undefined;
   #link = 0;
+  #ready = false;
   #over = false;
 
   constructor(parts: LinkParts, identity: SharedIdentity, owner: LeadershipOwner) {
@@ -48,6 +53,7 @@ export class Leadership {
     this.#tab = tab;
     this.#env = env;
     this.#identity = identity;
+    this.#owner = owner;
     this.hub = new Hub({
       tab,
       client: identity.id,
@@ -76,15 +82,19 @@ export class Leadership {
             this.#link = owner.link();
             this.hub.welcomed();
             owner.welcomed(frame);
+            env.timer(() => still(() => this.#prepared()), READY);
+            if (this.hub.upToDate()) this.#prepared();
           }),
         frame: (frame) =>
           still(() => {
             this.hub.frame(frame);
+            if (!this.#ready && this.hub.upToDate()) this.#prepared();
             owner.heard();
           }),
         cut: () =>
           still(() => {
             this.#welcome = undefined;
+            this.#ready = false;
             this.hub.cut();
             // Whether it was superseded shows when the connection has come to its next state.
             env.soon(() => still(() => owner.changed()));
@@ -106,20 +116,27 @@ export class Leadership {
       state,
       stats,
       link: this.#link,
-      welcome: this.#welcome,
+      welcome: this.#ready ? this.#welcome : undefined,
       told: this.told,
     };
   }
 
-  /** Whether the server has let it in. */
-  get attached(): boolean {
-    return this.#welcome !== undefined;
+  /** The server's welcome, while it lets this one be. */
+  get welcome(): WelcomeFrame | undefined {
+    return this.#welcome;
   }
 
   end(): void {
     this.hub.end();
     this.#over = true;
     this.connection.close();
+  }
+
+  /** The others come when there is something to give them: first of all the tab has it that made the connection. */
+  #prepared(): void {
+    if (this.#ready || !this.#welcome) return;
+    this.#ready = true;
+    this.#owner.changed();
   }
 
   #lost(): boolean {

@@ -90,7 +90,7 @@ export class Member {
     this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#evaluate());
     const came = (token: string) => {
       owner.token(token);
-      if (this.#led?.attached) this.#say({ m: "token", token });
+      if (this.#led?.welcome) this.#say({ m: "token", token });
     };
     this.#token = new SharedToken({ env, siblings, name: `${this.#scope}:token`, own: parts.token, came });
     const kept = parse(siblings.storage.get(`${this.#scope}:lease`));
@@ -273,6 +273,8 @@ export class Member {
   #lease(): void {
     const { lease } = this.#led ?? {};
     if (!lease) return;
+    const last = this.#posted;
+    if (last && lease.at - last.at < TICK / 2 && news(lease) === news(last)) return;
     this.#posted = lease;
     this.#say(lease);
     this.#siblings.storage.set(`${this.#scope}:lease`, JSON.stringify(lease));
@@ -337,7 +339,8 @@ export class Member {
     const { best } = this.#roster;
     const alive = best && (!this.#env.visible() || isFresh(best.at, this.#env.now()));
     const theirs = alive && best.welcome && !this.#bus.deaf ? best : undefined;
-    const own = this.#led?.attached ? this.#led.lease : undefined;
+    const { welcome } = this.#led ?? {};
+    const own = this.#led && welcome && { ...this.#led.lease, welcome };
     if (!theirs || (own && own.epoch > theirs.epoch)) return own;
     return theirs;
   }
@@ -347,7 +350,7 @@ export class Member {
     const { best } = this.#roster;
     const led = this.#led;
     const above = led && best && isFresh(best.at, this.#env.now()) && best.epoch > led.lease.epoch;
-    if (above && (best.welcome || !led.attached)) this.#stepDown();
+    if (above && (best.welcome || !led.welcome)) this.#stepDown();
   }
 
   #join({ tab, link, welcome }: Lease): void {
@@ -358,7 +361,7 @@ export class Member {
     this.#heard = undefined;
     const subs = owner.attach();
     this.#read(subs);
-    this.#say({ m: "join", tab: this.#me, to: tab, visible, subs });
+    this.#say({ m: "join", tab: this.#me, to: tab, visible, token: this.#token.known, subs });
     if (tab !== this.#me) {
       this.#unanswered = this.#env.timer(() => {
         this.#roster.mute(tab);
@@ -436,7 +439,7 @@ export class Member {
 
   #serve(message: Extract<Message, { m: "join" | "up" | "call" }>): void {
     // It may have to take over one day, and should not have to ask for a token first.
-    if (message.m === "join" && message.tab !== this.#me) this.#say({ m: "token", token: this.#token.value });
+    if (message.m === "join" && !message.token) this.#say({ m: "token", to: message.tab, token: this.#token.value });
     const led = this.#led;
     if (message.m === "join") led?.hub.join(message.tab, message.subs, message.visible);
     else if (message.m === "up") led?.hub.up(message.tab, message.client, message.frame);
@@ -461,6 +464,14 @@ export class Member {
     if (call === "suspect" && to !== this.#me) this.#cut();
     this.#evaluate();
   }
+}
+
+/** What others need to know at once. How a dial goes on is none of it, until it has succeeded or failed. */
+function news({ tab, epoch, visible, link, welcome, state }: Lease): string {
+  const { name } = state;
+  const dialing = name === "attaching" || (name === "live" && !welcome);
+  const until = name === "waiting" ? state.until : "";
+  return [tab, epoch, visible, link, !welcome, dialing ? "dialing" : name, until].join();
 }
 
 function parse(text: string | null): Lease | undefined {

@@ -15,7 +15,7 @@ export interface Lease {
   readonly at: number;
   readonly state: State;
   readonly stats: ConnectionStats;
-  /** Another number for each welcome; the latest one, while the connection is attached. */
+  /** Another number for each welcome; the latest one, while the connection is attached and what it reads is there. */
   readonly link: number;
   readonly welcome?: WelcomeFrame | undefined;
   /** The number of its latest "down" to all: whoever has heard another one has missed something. */
@@ -33,6 +33,8 @@ export type Message =
       readonly tab: string;
       readonly to: string;
       readonly visible: boolean;
+      /** Whether this tab knows a token already. */
+      readonly token: boolean;
       readonly subs: readonly SubItem[];
     }
   | {
@@ -51,7 +53,7 @@ export type Message =
       readonly n: number;
       readonly frames: readonly OwnedFrame[];
     }
-  | { readonly m: "token"; readonly token: string }
+  | { readonly m: "token"; readonly to?: string; readonly token: string }
   /** Whether a channel can be heard at all. */
   | { readonly m: "test"; readonly tab: string };
 

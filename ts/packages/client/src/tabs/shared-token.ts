@@ -35,6 +35,11 @@ export class SharedToken extends Token {
     });
   }
 
+  /** Whether one has come, to this tab or another. */
+  get known(): boolean {
+    return (this.#heard ?? this.value) !== "";
+  }
+
   /** Another tab was given one. */
   hear(token: string): void {
     this.#heard = token;
