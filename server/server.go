@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
@@ -57,6 +58,8 @@ type Server struct {
 	http    *fallback.Handler
 	mux     *http.ServeMux
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
+	journal *journal.Journal    // nil if nobody keeps one
+	started time.Time
 	unwatch func()
 
 	// feed, leases and runs guard themselves.
@@ -81,6 +84,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
+	s.started = o.Now()
+	if o.Journal > 0 {
+		s.journal = journal.New(o.Journal, o.Now)
+	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
 	s.runs.init()
@@ -119,7 +126,7 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends:         ending.NewBook(o.Logger, o.Now, nil, nil),
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -139,7 +146,7 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/{n}/poll", s.http)
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.opts.Auth, Origins: pages, Ready: s.ready.Load, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.opts.Auth, Origins: pages, Ready: s.ready.Load, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
@@ -188,6 +195,7 @@ func (s *Server) serve(ctx context.Context, t transport.Conn) {
 func (s *Server) changed(ch driver.Change) {
 	s.leases.changed(&ch)
 	s.runs.changed(&ch)
+	s.tally.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
@@ -25,6 +26,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ends has the records of connections that ended. Nil: nobody keeps them.
 	Ends *ending.Book
+	// Journal is told what connections go through. Nil: nobody is.
+	Journal *journal.Journal
 
 	// HelloTimeout is how long a connection may take to say hello, and a standby to be taken. Beat is how long either side
 	// may be silent while the client's page is seen, Rest while it is hidden.
