@@ -34,8 +34,6 @@ const (
 	gatePause = 200 * time.Millisecond
 	// young: a dial that is younger survives a wake.
 	young = time.Second
-	// movePause is between two tries to have another socket stand by, where the server is about to leave.
-	movePause = time.Second
 )
 
 // step takes one event.
@@ -475,57 +473,6 @@ func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
 	}
 	m.sent = at.now
 	return m, []effect{{kind: doPing, n: m.n}}
-}
-
-// Where the server is about to leave
-
-// move has another socket stand by, at some time that is this client's own, so that not all come at once.
-func move(m machine, e event, at moment) (machine, []effect) {
-	if m.second.n == 0 {
-		m.moveAt = at.now + share(e.spread, at.chance)
-	}
-	return m, nil
-}
-
-func (m machine) standBy(at moment) (machine, []effect) {
-	m.moveAt = never
-	if m.mem.spent(at.now) {
-		return m, nil
-	}
-	m.mem.dials++
-	m.second = standby{n: m.mem.dials, since: at.now}
-	return m, []effect{{kind: doDial, n: m.second.n}}
-}
-
-// movedOpened: one that cannot stand by takes over at once.
-func movedOpened(m machine, e event, at moment) (machine, []effect) {
-	hello := effect{kind: doHello, n: e.n, standby: !e.single}
-	since := m.second.since
-	if m.second.n == 0 {
-		since = at.now
-	}
-	if e.single {
-		return attach(e.n, since, m.mem, at, drop(m.n, unsaid), hello)
-	}
-	m.second = standby{n: e.n, since: since, asked: true}
-	return m, []effect{hello}
-}
-
-// movedClosed: the first lives on; until it ends there is another try.
-func (m machine) movedClosed(at moment) (machine, []effect) {
-	second := m.theSecond()
-	if !second.asked {
-		m.mem = m.mem.spend(at.now)
-	}
-	m.second, m.moveAt = standby{}, at.now+movePause
-	return m, []effect{drop(second.n, unsaid)}
-}
-
-func movedUnauthorized(m machine, e event, at moment) (machine, []effect) {
-	if e.terminal {
-		return m.end(at, holdfast.CloseUnauthorized, e.reason)
-	}
-	return m.movedClosed(at)
 }
 
 // The end of a socket

@@ -77,7 +77,7 @@ var _ admin.Node = (*operator)(nil)
 // Figures implements [admin.Node].
 func (s *operator) Figures(context.Context) (admin.Figures, error) {
 	sessions, readings := s.hub.Topics()
-	conns, users := s.hub.Count()
+	conns, users := s.hub.Census()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return admin.Figures{

@@ -35,7 +35,7 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.hello(ctx, f)
 		return
 	case *wire.Take:
-		c.attach(f)
+		c.attach(ctx, f)
 		return
 	}
 	if c.limit == nil {
@@ -164,7 +164,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.stand(aside)
 		c.ready()
 	default:
-		c.attach(&wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
+		c.attach(ctx, &wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
 	}
 }
 
@@ -173,7 +173,12 @@ func (c *Conn) ready() {
 }
 
 // attach makes this the living connection of its client, and resumes all sessions.
-func (c *Conn) attach(f *wire.Take) {
+func (c *Conn) attach(ctx context.Context, f *wire.Take) {
+	if !c.awaitStore(ctx) {
+		return
+	}
+	began := c.cfg.now()
+	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
 	ghost, ok := c.cfg.Hub.Attach(c)

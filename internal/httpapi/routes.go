@@ -148,6 +148,11 @@ func (a *api) admit(c *call, rt route) error {
 			return err
 		}
 	}
+	if a.Available != nil && rt.access != forAnyone {
+		if err := a.Available(c.r.Context()); err != nil {
+			return err
+		}
+	}
 	if strings.Contains(rt.path, "{session}") {
 		c.session = holdfast.SessionID(c.r.PathValue("session"))
 		if err := c.session.Validate(); err != nil {

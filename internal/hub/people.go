@@ -144,8 +144,8 @@ func (h *Hub) All(limit int) []Conn {
 	return all
 }
 
-// Count returns how many connections live, and of how many users.
-func (h *Hub) Count() (conns, users int) {
+// Census returns how many connections live, and of how many users.
+func (h *Hub) Census() (conns, users int) {
 	h.people.mu.Lock()
 	defer h.people.mu.Unlock()
 	return len(h.people.conns), len(h.people.users)
