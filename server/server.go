@@ -79,6 +79,8 @@ type Server struct {
 	closed  error
 	// pace is how fast clients come.
 	pace drain.Pace
+	// tally counts what the operator's page shows.
+	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
