@@ -137,7 +137,9 @@ type Query struct {
 	User   holdfast.UserID
 	Client holdfast.ClientID
 	Conn   holdfast.ConnID
-	// Session asks for what happened to the session on any connection, and for what the clients went through that read it.
+	// Session asks for what happened to the session on any connection, for what else happened to the connections of the clients
+	// that read it, and for what clients of their users say of themselves: where tabs share a connection, its client is none of
+	// theirs.
 	Session  holdfast.SessionID
 	From, To time.Time
 	// Limit is how many at most, the latest; 0 is 1000.
@@ -146,7 +148,7 @@ type Query struct {
 
 const defaultLimit = 1000
 
-// reader is a client of a user.
+// reader is a client of a user; without a client, any of theirs.
 type reader struct {
 	user   holdfast.UserID
 	client holdfast.ClientID
@@ -173,7 +175,7 @@ func (j *Journal) Find(q Query) []Record {
 	return found[max(0, len(found)-q.Limit):]
 }
 
-// readersLocked are the clients that read a session.
+// readersLocked are the clients that read a session, and their users.
 func (j *Journal) readersLocked(s holdfast.SessionID) map[reader]bool {
 	readers := map[reader]bool{}
 	if s == "" {
@@ -181,7 +183,7 @@ func (j *Journal) readersLocked(s holdfast.SessionID) map[reader]bool {
 	}
 	for r := range j.eachLocked {
 		if r.About == s {
-			readers[reader{r.User, r.Client}] = true
+			readers[reader{r.User, r.Client}], readers[reader{user: r.User}] = true, true
 		}
 	}
 	return readers
@@ -196,7 +198,11 @@ func (q *Query) has(r *Record, readers map[reader]bool) bool {
 	case q.Session == "" || r.About == q.Session:
 		return true
 	}
-	return r.About == "" && readers[reader{r.User, r.Client}]
+	who := reader{user: r.User}
+	if r.Source != Client {
+		who.client = r.Client
+	}
+	return r.About == "" && readers[who]
 }
 
 // eachLocked goes through the records, the oldest first.

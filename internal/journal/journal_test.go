@@ -103,6 +103,12 @@ func TestReport(t *testing.T) {
 	second := fmt.Sprintf(`{"at":%d,"e":"probe"}`, slow(8).UnixMilli())
 	j.AddReport(report(slow(7), at(7), first))
 	j.AddReport(report(slow(10), at(10), first, second))
+	if got, want := events(j.Find(Query{Session: "chat-1", From: at(5)})), "5hidden 6frozen 8probe 9ended "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := events(j.Find(Query{Session: "chat-2", From: at(5)})); got != "" {
+		t.Errorf("another user's session has %q", got)
+	}
 	if got, want := events(j.Find(Query{User: "anna", From: at(5)})), "5hidden 6frozen 8probe 9ended "; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -18,6 +18,9 @@ export function lasted(ms: number): string {
   return `${Math.round(ms / 86_400_000)} d`;
 }
 
+/** "1 frame", "3 frames". */
+export const several = (n: number, what: string) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
+
 export const ago = (at: string) => lasted(Date.now() - Date.parse(at));
 
 export function clock(at: string): string {
@@ -42,8 +45,8 @@ function attached(data: Data): string {
 
 function resumed(data: Data): string {
   const { from, head } = { from: number(data, "from"), head: number(data, "head") };
-  const missed = head >= from ? `${head - from + 1} entries, ${from} to ${head}` : `nothing missed, at ${head}`;
-  const cost = `${count(number(data, "frames"))} frames, ${bytes(number(data, "bytes"))}, ${lasted(number(data, "took"))}`;
+  const missed = head >= from ? `offsets ${from} to ${head}` : `nothing missed, at ${head}`;
+  const cost = `${several(number(data, "frames"), "frame")}, ${bytes(number(data, "bytes"))}, ${lasted(number(data, "took"))}`;
   return `resumed, ${text(data, "outcome")}: ${missed} (${cost})`;
 }
 
@@ -57,7 +60,7 @@ function ended(data: Data): string {
 function logged(event: string, data: Data): string {
   const size = bytes(number(data, "bytes"));
   if (event === "run") {
-    return `run ${text(data, "offset")} ${text(data, "status")}, ${count(number(data, "fragments"))} fragments, ${size}`;
+    return `run ${text(data, "offset")} ${text(data, "status")}, ${several(number(data, "fragments"), "fragment")}, ${size}`;
   }
   return `${event} ${text(data, "offset")}${data.key ? ` of ${text(data, "key")}` : ""}, ${size}`;
 }
