@@ -74,7 +74,7 @@ func TestAdminSettings(t *testing.T) {
 	}{
 		"no password":    {nil, "--admin-password-file"},
 		"no such file":   {[]string{"--admin-password-file", filepath.Join(dir, "none")}, "cannot be opened"},
-		"too short":      {[]string{"--admin-password-file", short}, "at least 12 characters"},
+		"too short":      {[]string{"--admin-password-file", short}, "at least 32 random ones"},
 		"same":           {[]string{"--admin-password-file", key, "--admin-act-password-file", key}, "are the same"},
 		"audit nowhere":  {[]string{"--admin-password-file", key, "--audit-file", filepath.Join(dir, "no", "where")}, "--audit-file"},
 		"address in use": {[]string{"--admin-password-file", key, "--admin-addr", "256.0.0.1:1"}, "cannot listen"},
