@@ -22,6 +22,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -58,10 +59,12 @@ type Server struct {
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
 	unwatch func()
 
-	// feed, leases and runs guard themselves.
-	feed   bell
-	leases leases
-	runs   producers
+	// feed, leases, turns, runs and requests guard themselves.
+	feed     bell
+	leases   leases
+	turns    turns
+	runs     producers
+	requests requests
 
 	// stopping is closed when Run's context ends. ready is true while Run runs.
 	stopping chan struct{}
@@ -82,7 +85,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.turns.init(o.Now)
 	s.runs.init()
+	s.requests.init(o.Now)
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
 		lane := conn.NewLane(i)
@@ -143,7 +148,8 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
 		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
-		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
+		RequestSettled: s.requests.settled,
+		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
 	}
 	if s.hooks != nil {
 		api.Webhooks = webhooks{s.hooks}
@@ -185,11 +191,13 @@ func (s *Server) serve(ctx context.Context, t transport.Conn) {
 // changed is the store's watcher: it brings what has become durable to whoever waits for it.
 func (s *Server) changed(ch driver.Change) {
 	s.leases.changed(&ch)
+	s.turns.changed(&ch)
 	s.runs.changed(&ch)
+	s.requests.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]
-		if it.End != nil || it.Stop != nil || it.Entry != nil && it.Entry.From.User != "" {
+		if it.End != nil || it.Stop != nil || it.Request != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}
@@ -259,7 +267,10 @@ func (s *Server) leave() {
 // start starts the goroutines, and returns a function that waits for them. They end when ctx does; the lanes after the
 // connections. A part that cannot go on calls fail.
 func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err error) {
-	if err := s.leases.load(ctx, s.store); err != nil {
+	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store)); err != nil {
+		return nil, err
+	}
+	if err := s.turns.load(ctx, s.store); err != nil {
 		return nil, err
 	}
 	var parts, writers sync.WaitGroup
@@ -277,6 +288,8 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
+	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })
+	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })
 	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
 		part(runner.Run)
 	}

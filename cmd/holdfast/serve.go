@@ -29,6 +29,7 @@ type nodeSettings struct {
 
 	server server.Options
 	keep   store.Retention
+	turns  string
 	feed   time.Duration
 	hooks  webhookSettings
 }
@@ -49,6 +50,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
 	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
+	f.StringVar(&n.turns, "turns", "parallel", "what becomes of a user's message while an answer is under way, in sessions whose backend has not said: parallel, queue, latest, reject or interrupt")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
@@ -92,7 +94,7 @@ func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logge
 		return nil, err
 	}
 	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
-	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
+	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Turns: driver.TurnRules{Policy: holdfast.TurnPolicy(n.turns)}, Logger: log}
 	return server.New(o)
 }
 

@@ -75,6 +75,10 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.send(ctx, f)
 	case *wire.Stop:
 		c.stop(ctx, f)
+	case *wire.Answer:
+		c.answerRequest(ctx, f)
+	case *wire.Queue:
+		c.editQueue(ctx, f)
 	case *wire.Signal:
 		c.signal(f)
 	case *wire.TokenRefresh:
@@ -120,6 +124,10 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
 	case *wire.Stop:
 		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
+	case *wire.Answer:
+		e.Re, e.Session, e.ID = wire.TypeAnswer, f.Session, f.ID
+	case *wire.Queue:
+		e.Re, e.Session, e.ID = wire.TypeQueue, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
@@ -300,7 +308,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable {
+	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
 		e.After = 1000
 	}
 	c.answer(&e)
@@ -346,7 +354,7 @@ func checkPage(f *wire.PageRequest) error {
 	return nil
 }
 
-// send appends a message, and acknowledges it when it is durable. The next frame is read after that, so that what one
+// send appends a message, or has it wait for its turn, and acknowledges it when it is durable. The next frame is read after that, so that what one
 // sender sent stands in the order sent.
 func (c *Conn) send(ctx context.Context, f *wire.Send) {
 	data, err := c.checkSend(f)
@@ -363,7 +371,8 @@ func (c *Conn) send(ctx context.Context, f *wire.Send) {
 		return
 	}
 	w := res.Entries[0]
-	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate})
+	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
+		State: string(w.State)})
 }
 
 func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
@@ -393,7 +402,7 @@ func (c *Conn) stop(ctx context.Context, f *wire.Stop) {
 	}
 	w := res.Entries[0]
 	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
-		State: res.Stop.State})
+		State: string(res.Stop.State)})
 }
 
 func (c *Conn) checkStop(f *wire.Stop) error {

@@ -153,7 +153,7 @@ func (r *Reader) CatchUp(ctx context.Context, log Log, max int) (Batch, error) {
 	return r.readOn(ctx, log, max)
 }
 
-// answer tells the outcome. In a snapshot it also sends the open runs and latest states that stand before it.
+// answer tells the outcome. In a snapshot it also sends the open runs, open requests and latest states that stand before it.
 func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 	info, err := log.Info(ctx, r.tail.session)
 	if err != nil {
@@ -197,7 +197,7 @@ func (r *Reader) answered(info *driver.Info, outcome holdfast.Outcome, from hold
 	return Batch{Frames: append([][]byte{answer}, before...), More: true}
 }
 
-// earlier returns the frames of open runs and latest states before an offset, and notes the runs in the cursor.
+// earlier returns the frames of open runs, open requests and latest states before an offset, and notes the runs in the cursor.
 func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offset, c *holdfast.Cursor) ([][]byte, error) {
 	entries, err := log.States(ctx, info.Session)
 	if err != nil {
@@ -219,6 +219,11 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 			*c = c.With(holdfast.RunCursor{Run: e.Offset, Fragment: e.Run.Fragments, Tag: e.Run.Tag})
 		}
 	}
+	asked, err := openRequests(ctx, log, info, from)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, asked...)
 	slices.SortFunc(entries, func(a, b holdfast.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
 	var frames [][]byte
 	for i := range entries {
@@ -227,6 +232,23 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 		}
 	}
 	return frames, nil
+}
+
+// openRequests returns the events of the open requests before an offset. One that is gone was settled meanwhile, which is told by what
+// follows.
+func openRequests(ctx context.Context, log Log, info *driver.Info, before holdfast.Offset) (entries []holdfast.Entry, err error) {
+	for i := range info.Requests {
+		o := info.Requests[i].Offset
+		if o >= before {
+			continue
+		}
+		page, err := log.Read(ctx, info.Session, driver.Query{After: o - 1, Before: o + 1, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, page.Entries...)
+	}
+	return entries, nil
 }
 
 // readOn reads one page after the cursor. At the end of the log it also fetches what the cursor's open runs have grown
