@@ -13,7 +13,8 @@
  *
  * One socket is attached at a time. In doubt there may be a second one, which stands by: it takes over if it is ready
  * before the first has answered, and else it is dropped, and nobody has noticed. While a socket is connecting, browsers
- * hold back every other to the same host, so there is never more than one of those.
+ * hold back every other to the same host, so there is never more than one of those. A server that is about to leave says
+ * so, and then a live one has a second, too, which takes over when the server says goodbye.
  *
  * Each state but idle, asleep and ended has a deadline, so none can be a place to stay for ever; each effect is answered
  * by an event or by the deadline. The table at the end is complete, and the compiler sees to that.
@@ -32,6 +33,8 @@ const GATE_TIMEOUT = 1_500;
 /** From when on a dial is slow, and the pause between two questions at the gate meanwhile. */
 const SLOW = 1_000;
 const GATE_PAUSE = 200;
+/** Between two tries to have another socket stand by, where the server is about to leave. */
+const MOVE_PAUSE = 1_000;
 /** A dial that is younger survives a wake signal. */
 const YOUNG = 1_000;
 const NEVER = Infinity;
@@ -58,7 +61,7 @@ export const INITIAL = {
 export function deadline(s: State): number | undefined {
   switch (s.name) {
     case "live":
-      return Math.min(silentAt(s), s.sent + beatOf(s), parkAt(s));
+      return Math.min(silentAt(s), s.sent + beatOf(s), parkAt(s), s.moveAt);
     case "dialing":
       return Math.min(s.until, s.gateAt);
     case "doubt":
@@ -176,7 +179,7 @@ function redial(s: State, event: Event): Step {
 
 function welcomed(s: State, { n, beat, rest, rtt }: Of<"welcomed">): Step {
   const { now } = s;
-  const live = { name: "live", n, heard: now, sent: now, beat, rest, stable: false } as const;
+  const live = { name: "live", n, heard: now, sent: now, beat, rest, stable: false, moveAt: NEVER } as const;
   return to(s, { ...live, refusals: 0, rtt: smoothed(s, rtt) });
 }
 
@@ -236,7 +239,7 @@ function dialSecond(s: State, ...effects: readonly Effect[]): Step {
 
 const doubtTimer = (s: State): Step => (s.now < s.until ? dialSecond(s) : succeed(s, "no answer in time"));
 
-/** The first socket is dead: the second takes its place, as far as it has come. */
+/** The first socket is dead, or done: the second takes its place, as far as it has come. */
 function succeed(s: State, reason: string): Step {
   const { second } = s;
   if (!second) return lost(s, reason);
@@ -274,8 +277,10 @@ function wakeInDoubt(s: State, event: Of<"wake">): Step {
 
 function pong(s: State, { rtt }: Of<"pong">): Step {
   const { now, second } = s;
-  const live = { name: "live", heard: now, rtt: smoothed(s, rtt), second: undefined } as const;
-  return to(second && !second.asked ? spend(s) : s, live, ...(second ? [drop(second.n)] : []));
+  const live = { name: "live", heard: now, rtt: smoothed(s, rtt) } as const;
+  // One that stands by because the server is about to leave stays; one that was dialed in doubt has lost.
+  if (s.name === "live" || !second) return to(s, live);
+  return to(second.asked ? s : spend(s), { ...live, second: undefined }, drop(second.n));
 }
 
 /** Frames that come while the pong is outstanding may be old ones out of a buffer, but a line that delivers gets time. */
@@ -285,8 +290,30 @@ const heardInDoubt = (s: State, { n }: Of<"heard">): Step =>
 function beatOrProbe(s: State, event: Event): Step {
   if (s.now >= parkAt(s)) return sleep(s, event);
   if (s.now >= silentAt(s)) return probe(s, event);
+  if (s.now >= s.moveAt) return spent(s) ? to(s, { moveAt: NEVER }) : dialSecond({ ...s, moveAt: NEVER });
   return s.now < s.sent + beatOf(s) ? to(s) : to(s, { sent: s.now }, { type: "ping", n: s.n });
 }
+
+// Where the server is about to leave
+
+/** Another socket is to stand by, at some time that is this client's own, so that not all come at once. */
+const move = (s: State, { spread }: Of<"move">): Step => to(s, s.second ? {} : { moveAt: s.now + s.random * spread });
+
+/** One that cannot stand by takes over at once. */
+function movedOpened(s: State, { n, single }: Of<"opened">): Step {
+  const second = { n, since: s.second?.since ?? s.now, asked: true };
+  const hello: Effect = { type: "hello", n, standby: !single };
+  return single ? attach(s, second, drop(s.n), hello) : to(s, { second }, hello);
+}
+
+/** The first lives on; until it ends there is another try. */
+function movedClosed(s: State): Step {
+  const { n, asked } = s.second ?? { n: s.n, asked: true };
+  return to(asked ? s : spend(s), { second: undefined, moveAt: s.now + MOVE_PAUSE }, drop(n));
+}
+
+const movedUnauthorized = (s: State, { terminal, reason }: Of<"unauthorized">): Step =>
+  terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : movedClosed(s);
 
 // The end of a socket
 
@@ -295,9 +322,10 @@ function closed(s: State, event: Of<"closed">): Step {
   const { n, code, after, spread = 0 } = event;
   const reason = event.reason || "connection lost";
   const refusals = s.refusals + 1;
-  if (n !== s.n) return secondClosed(s);
+  if (n !== s.n) return s.name === "live" ? movedClosed(s) : secondClosed(s);
   if (code === CLOSE_UNAUTHORIZED && refusals === 1) return start({ ...parted(s), refusals });
   if (!comesBack(code)) return ended(s, code, reason);
+  if (s.name === "live" && s.second) return succeed(s, reason);
   if (after !== undefined) {
     const told = after + s.random * spread;
     return wait(parted(s), told, reason, { told });
@@ -332,10 +360,10 @@ const secondUnauthorized = (s: State, { terminal, reason }: Of<"unauthorized">):
 /** What tells nothing new in a state. Each event is either here or in the state's row: the compiler demands it. */
 interface Ignored {
   idle: Exclude<Event["type"], "connect" | "retry">;
-  dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent";
+  dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent" | "move";
   attaching: Ignored["dialing"] extends infer E ? Exclude<E, "welcomed"> | "gate" | "unauthorized" | "opened" : never;
-  live: "connect" | "gate" | "unauthorized" | "opened" | "ready" | "welcomed";
-  doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed";
+  live: "connect" | "gate" | "ready" | "welcomed";
+  doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed" | "move";
   waiting: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden" | "sleep" | "gate" | "timer">;
   asleep: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden">;
   ended: Exclude<Event["type"], "connect" | "disconnect" | "retry">;
@@ -373,9 +401,12 @@ const TABLE: Table = {
     suspect: probe,
     // By now nothing loads any more: a round trip that can be relied on.
     stable: (s) => to(settle(s), { sent: s.now, stable: true }, { type: "ping", n: s.n }),
-    heard: (s) => to(s, { heard: s.now }),
+    heard: (s, { n }) => to(s, n === s.n ? { heard: s.now } : {}),
     pong,
     sent: said,
+    move,
+    unauthorized: movedUnauthorized,
+    opened: movedOpened,
     closed,
     timer: beatOrProbe,
   },

@@ -41,7 +41,10 @@ export interface State extends Memory, Moment {
 
   /** The socket that is on its way or attached, by the number of its dial; 0 while there is none. */
   readonly n: number;
-  /** Of doubt: the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so. */
+  /**
+   * Of doubt, and of live where the server is about to leave: the socket that is tried meanwhile; `asked`: it stands by, and
+   * the server has been told so.
+   */
   readonly second: (Dial & { readonly asked: boolean }) | undefined;
 
   /** Of dialing, attaching, doubt and waiting: when it is given up, or over. */
@@ -58,6 +61,8 @@ export interface State extends Memory, Moment {
   readonly rest: number;
   /** It has proved itself: what was before it is forgotten. */
   readonly stable: boolean;
+  /** Of live: when to dial a second socket, since the server is about to leave; never if it has not said so. */
+  readonly moveAt: number;
 
   /** Of doubt: when a ping was sent, and from when on the answer is late; `certain`: all speaks against the connection. */
   readonly askedAt: number;
@@ -117,6 +122,8 @@ export type Event =
   /** The answer to the latest ping. */
   | { readonly type: "pong"; readonly n: number; readonly rtt: number }
   | { readonly type: "sent" }
+  /** The server of the n-th is about to leave: another is to stand by within `spread` ms. */
+  | { readonly type: "move"; readonly n: number; readonly spread: number }
   | {
       readonly type: "closed";
       readonly n: number;

@@ -288,6 +288,8 @@ export class Connection implements Link {
         return;
       case "bye":
         return this.#closed({ reason: "", ...frame, type: "closed", n });
+      case "move":
+        return this.#dispatch({ type: "move", n, spread: frame.spread });
       case "expiring":
         token.lasts(now + frame.in);
         // A failure needs no handling: the server ends the connection when the token has expired, and then it is asked again.

@@ -242,6 +242,7 @@ export type ServerFrame =
   | SignalFrame
   | ByeFrame
   | { readonly t: "expiring"; readonly in: number }
+  | { readonly t: "move"; readonly spread: number }
   | { readonly t: "token"; readonly exp?: number }
   /** Please send your log. */
   | { readonly t: "report" }
