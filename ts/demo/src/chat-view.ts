@@ -1,4 +1,4 @@
-import { type Client, type Entry, type Session, type SessionSnapshot, stop, stopOf } from "@holdfast/client";
+import { type Client, type Entry, older, type Session, type SessionSnapshot, stop, stopOf } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
 import { MessageView, RunView } from "./message-view.ts";
@@ -71,7 +71,7 @@ export class ChatView {
   async #getOlder(): Promise<void> {
     this.#older.disabled = true;
     try {
-      await this.#session.older(30);
+      await older(this.#session, 30);
     } catch {
       // The session was refused or closed, which its state shows.
     }
