@@ -20,6 +20,7 @@ export type { ConnectionOwner, ConnectionStats, Link, LinkFactory, LinkParts, Ow
 export type { LogRecord } from "./log.ts";
 export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
+export { type LeftQueue, move, queueOf, type TurnPolicy, type TurnQueue, type Waiting, withdraw } from "./queue.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export type { Cached, SessionCache } from "./session-cache.ts";
 export { stop, stopOf, type StopTarget } from "./stop.ts";
