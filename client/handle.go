@@ -18,6 +18,8 @@ func (c *Client) handle(l *link, f wire.ServerFrame) {
 		l.send(&wire.Pong{N: f.N})
 	case *wire.Pong:
 		l.tell(func() { c.ponged(l, f) })
+	case *wire.Move:
+		l.tell(func() { c.dispatch(event{kind: onMove, n: l.n, spread: millis(f.Spread)}, nil) })
 	case *wire.Expiring:
 		l.tell(func() { c.expiring(f) })
 	case *wire.TokenAnswer:

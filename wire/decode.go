@@ -311,6 +311,8 @@ func (m *members) small() (ServerFrame, error) {
 		return &Ready{m.Hello.Beat, m.Hello.Rest}, nil
 	case TypeReport:
 		return &ReportRequest{}, nil
+	case TypeMove:
+		return &Move{m.End.Spread}, nil
 	case TypeExpiring:
 		return &Expiring{m.In}, nil
 	case TypeToken:

@@ -135,6 +135,9 @@ func appendSmall(dst []byte, f ServerFrame) []byte {
 		o = begin(dst, TypeLive)
 		o.str("s", string(f.Session))
 		o.uint("o", uint64(f.Offset))
+	case *Move:
+		o = begin(dst, TypeMove)
+		o.uint("spread", uint64(max(f.Spread, 0)))
 	case *Expiring:
 		o = begin(dst, TypeExpiring)
 		o.int("in", f.In)

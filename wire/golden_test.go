@@ -141,6 +141,7 @@ func controlFrames() map[string]ServerFrame {
 		"err of a send":                 &ErrFrame{Re: TypeSend, Session: "chat-1", ID: "c-7f:12", Code: holdfast.CodeTooLarge, Message: "data has 300000 bytes"},
 		"err with after":                &ErrFrame{Re: TypeSend, Session: "chat-1", ID: "c-7f:12", Code: holdfast.CodeRateLimited, Message: "slow down", After: 1500},
 		"signal from server":            &Signal{Session: "chat-1", Data: json.RawMessage(`{"typing":true}`), From: holdfast.Sender{User: "anna", Client: "c-7f"}},
+		"move":                          &Move{Spread: 2000},
 		"expiring":                      &Expiring{In: 30000},
 		"token accepted":                &TokenAnswer{Exp: at.UnixMilli()},
 		"ping from server":              &Ping{N: 1},

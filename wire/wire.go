@@ -39,6 +39,10 @@
 // does what a plain hello with its gen and subs does, the end of the other connection included. Before take only ping,
 // pong, token and bye may come. A standby that is not taken within the time for hello is closed with 4400.
 //
+// The same is how a client changes servers without a gap. A server that is about to leave, and knows that another one takes
+// its place, says move: a client then dials a second connection, which the other server answers, within the time that move
+// says, and has it stand by. The first serves on until its bye; then take, on the second.
+//
 // # Beats
 //
 // A side that has said nothing for one beat pings. A server takes a client that it has heard nothing of for 2.5 beats for
@@ -193,6 +197,7 @@ const (
 	TypeAck      Type = "ack"      // your send is durable, and this is where it stands
 	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
+	TypeMove     Type = "move"     // this server is about to leave; have another connection stand by
 	TypeReport   Type = "report"   // please send your log
 )
 
@@ -463,6 +468,9 @@ type ErrFrame struct {
 // Expiring is {"t":"expiring","in":30000}: the token expires in so many ms.
 type Expiring struct{ In int64 }
 
+// Move is {"t":"move","spread":2000}: within so many ms, each client at a time of its own.
+type Move struct{ Spread int64 }
+
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
@@ -488,7 +496,7 @@ func (*Bye) clientFrame()          {}
 func (*Unknown) clientFrame()      {}
 
 // ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
-// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
+// *Ack, *ErrFrame, *Signal, *Expiring, *Move, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
 func (*Welcome) serverFrame()       {}
@@ -504,6 +512,7 @@ func (*Ack) serverFrame()           {}
 func (*ErrFrame) serverFrame()      {}
 func (*Signal) serverFrame()        {}
 func (*Expiring) serverFrame()      {}
+func (*Move) serverFrame()          {}
 func (*TokenAnswer) serverFrame()   {}
 func (*Ping) serverFrame()          {}
 func (*Pong) serverFrame()          {}

@@ -26,6 +26,7 @@ type nodeSettings struct {
 	addr, data, durability string
 	logLevel, logFormat    string
 	debugAddr              string
+	takeOver               bool
 
 	server server.Options
 	keep   store.Retention
@@ -86,9 +87,10 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 }
 
 // node makes the server. It owns the store from then on.
-func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
+func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
+	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
 	hooks, err := n.hooks.endpoints()
 	if err != nil {
 		return nil, err
@@ -158,6 +160,7 @@ func serveCommand() *cobra.Command {
 			return serve(cmd.Context(), &n, &a)
 		},
 	}
+	cmd.Flags().BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
 	cmd.Flags().String("config", "", "configuration file (YAML; the keys are the names of these flags)")
 	n.register(cmd.Flags(), ":8080")
 	a.register(cmd.Flags())
@@ -173,15 +176,11 @@ func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(n.addr)
+	db, listener, err := n.claim(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	db, err := n.open(log)
-	if err != nil {
-		return err
-	}
 	srv, err := n.node(db, auth, log)
 	if err != nil {
 		return errors.Join(err, db.Close())
@@ -190,6 +189,8 @@ func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
 	err = runNode(ctx, n, srv, srv, listener)
 	return errors.Join(err, srv.Close())
 }
+
+func (n *nodeSettings) listen() (net.Listener, error) { return listen(n.addr) }
 
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)

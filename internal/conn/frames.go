@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -33,7 +34,7 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.hello(ctx, f)
 		return
 	case *wire.Take:
-		c.attach(f)
+		c.attach(ctx, f)
 		return
 	}
 	if c.limit == nil {
@@ -100,9 +101,9 @@ func (c *Conn) farewell(f *wire.Bye) {
 	switch {
 	case c.stands() == aside:
 	case f.Park:
-		c.bye(holdfast.CloseNormal, "parked", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "parked", by: ending.ByClient}, 0, 0)
 	default:
-		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "goodbye", by: ending.ByClient}, 0, 0)
 	}
 }
 
@@ -170,7 +171,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.stand(aside)
 		c.ready()
 	default:
-		c.attach(&wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
+		c.attach(ctx, &wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
 	}
 }
 
@@ -179,7 +180,12 @@ func (c *Conn) ready() {
 }
 
 // attach makes this the living connection of its client, and resumes all sessions.
-func (c *Conn) attach(f *wire.Take) {
+func (c *Conn) attach(ctx context.Context, f *wire.Take) {
+	if !c.awaitStore(ctx) {
+		return
+	}
+	began := c.cfg.now()
+	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
 	ghost, ok := c.cfg.Hub.Attach(c)
@@ -188,11 +194,14 @@ func (c *Conn) attach(f *wire.Take) {
 		return
 	}
 	c.stand(attached)
+	var before holdfast.ConnID
 	if ghost != nil {
+		before = ghost.Describe().ID
 		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
 	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
+	c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before)
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),

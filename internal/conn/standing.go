@@ -124,9 +124,9 @@ func (c *Conn) hurry(beat time.Duration) time.Duration {
 	return beat / 4 / earliness * time.Duration(c.early)
 }
 
-// overdue ends a connection that does not come to the point in time.
-func (c *Conn) overdue(age time.Duration, what string) {
-	if age-time.Duration(c.since.Load()) > c.cfg.HelloTimeout {
+// overdue ends a connection that does not come to the point in time. One that has, and is being handled, has a time of its own.
+func (c *Conn) overdue(age time.Duration, what string, handling bool) {
+	if !handling && age-time.Duration(c.since.Load()) > c.cfg.HelloTimeout {
 		c.bye(holdfast.CloseTimeout, "no "+what+" came in time", 0, 0)
 	}
 }

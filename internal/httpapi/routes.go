@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 )
 
 // access says whose token a route takes.
@@ -97,6 +98,9 @@ type call struct {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if t, ok := trace.Parse(r.Header.Get("Traceparent")); ok {
+		r = r.WithContext(trace.With(r.Context(), t))
+	}
 	if problem := a.unroutable(w, r); problem != nil {
 		a.refuse(&call{w: w, r: r}, problem)
 		return
@@ -151,6 +155,11 @@ func (a *api) serve(rt route) http.HandlerFunc {
 func (a *api) admit(c *call, rt route) error {
 	if rt.access != forAnyone {
 		if err := a.authenticate(c); err != nil {
+			return err
+		}
+	}
+	if a.Available != nil && rt.access != forAnyone {
+		if err := a.Available(c.r.Context()); err != nil {
 			return err
 		}
 	}

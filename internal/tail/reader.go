@@ -55,6 +55,14 @@ func (r *Reader) Tail() *Tail { return r.tail }
 // Cursor returns how far the reader has come; nil before it was answered.
 func (r *Reader) Cursor() *holdfast.Cursor { return r.cursor }
 
+// Offset returns the offset that the reader has come to; 0 before it was answered.
+func (r *Reader) Offset() holdfast.Offset {
+	if r.cursor == nil {
+		return 0
+	}
+	return r.cursor.Offset
+}
+
 // Batch is some frames for a reader, in order.
 type Batch struct {
 	Frames [][]byte

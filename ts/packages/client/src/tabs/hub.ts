@@ -1,5 +1,6 @@
 import type { OwnedFrame } from "../link.ts";
-import { apply, asked, cursorOf, cut, type SessionState, UNREAD, withPage } from "../session-state.ts";
+import { withPage } from "../older.ts";
+import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
 import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
 import { answer } from "./answer.ts";
 

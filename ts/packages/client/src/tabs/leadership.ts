@@ -110,7 +110,7 @@ export class Leadership {
 
   end(): void {
     this.#over = true;
-    this.connection.close();
+    this.connection.disconnect();
   }
 
   #lost(): boolean {

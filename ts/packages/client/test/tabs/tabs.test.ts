@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { older } from "../../src/older.ts";
 import { stop, stopOf } from "../../src/stop.ts";
 import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
@@ -339,7 +340,7 @@ describe("what a tab needs that the leader does not hold", () => {
     await world.advance(500);
     expect(offsets(late)).toEqual(upTo(700).slice(400));
     expect(late.state).toBe("live");
-    const more = late.chat.older(50);
+    const more = older(late.chat, 50);
     await world.advance(100);
     expect(await more).toBe(true);
     expect(offsets(late)).toEqual(upTo(700).slice(350));
