@@ -1,5 +1,5 @@
 import { type Client, type Entry, type Session, type SessionSnapshot } from "@holdfast/client";
-import { move, queueOf, stop, stopOf, withdraw } from "@holdfast/client";
+import { move, older, queueOf, stop, stopOf, withdraw } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
 import { MessageView, RunView } from "./message-view.ts";
@@ -72,7 +72,7 @@ export class ChatView {
   async #getOlder(): Promise<void> {
     this.#older.disabled = true;
     try {
-      await this.#session.older(30);
+      await older(this.#session, 30);
     } catch {
       // The session was refused or closed, which its state shows.
     }
