@@ -21,6 +21,7 @@ export { keepLog, type Log, type LogRecord } from "./log.ts";
 export { older } from "./older.ts";
 export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
+export { type LeftQueue, move, queueOf, type TurnPolicy, type TurnQueue, type Waiting, withdraw } from "./queue.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export { type Cached, cached, type SessionCache } from "./session-cache.ts";
 export { stop, stopOf, type StopTarget } from "./stop.ts";
