@@ -87,7 +87,7 @@ export class Member {
     this.#scope = `holdfast:${url}:${user}`;
     this.#bus = new Bus(siblings, env, this.#scope, this.#me, (message) => this.#hear(message));
     this.#roster = new Roster(env);
-    this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#evaluate());
+    this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#inherit());
     const came = (token: string) => {
       owner.token(token);
       if (this.#led?.welcome) this.#say({ m: "token", token });
@@ -172,6 +172,16 @@ export class Member {
     if (!this.#led) seat.queue(verdict === "wait" || (verdict === "follow" && visible));
     if (!leader && now - roster.vacant < MOMENT) this.#later(MOMENT);
     this.#follow();
+  }
+
+  /** The lock was free: whoever led is gone, and may have had no time to say so. */
+  #inherit(): void {
+    const { incumbent } = this.#roster;
+    if (!this.#led && incumbent) {
+      this.#roster.gone(incumbent.tab);
+      this.#bus.post({ m: "resign", tab: incumbent.tab });
+    }
+    this.#evaluate();
   }
 
   /** A machine that slept finds every lease lapsed, also that of a leader that slept and woke with it. */
