@@ -23,10 +23,11 @@ const GRACE = 300;
 export interface MemberOwner {
   /** This tab has whom to take its frames from. */
   fed(): void;
-  /** Nobody hears this tab, or it may not take over where it would have to: it needs a connection of its own. */
-  alone(): void;
-  /** The server knows this tab as somebody else than its token says: it must not share anything. */
-  stranger(): void;
+  /**
+   * It needs a connection of its own: for now, since nobody hears it or it may not take over where it would have to; for
+   * good, since the server knows it as somebody else than its token says, and it must not share anything.
+   */
+  alone(forGood: boolean): void;
   /** A token has come: throws where it is another user's. */
   token(token: string): void;
 }
@@ -169,7 +170,7 @@ export class Member {
       steals: this.#steals,
     });
     if (verdict === "lead" && !this.#led) this.#lead();
-    if (verdict === "alone") return this.#owner.alone();
+    if (verdict === "alone") return this.#owner.alone(false);
     // Several tabs that are seen may find the same; one that has just been shown is the only one.
     if (verdict === "steal") this.#stealSoon(!appeared && leader !== undefined && isFresh(leader.at, now));
     if (!this.#led) seat.queue(verdict === "wait" || (verdict === "follow" && visible));
@@ -243,7 +244,7 @@ export class Member {
       superseded: () => this.#stepDown(),
       welcomed: ({ user }) => {
         // Not who the token says: the others must not see what this one may.
-        if (user !== this.#user) return this.#owner.stranger();
+        if (user !== this.#user) return this.#owner.alone(true);
         this.#changed();
       },
     });
