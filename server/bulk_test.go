@@ -261,6 +261,8 @@ func (r *bulkReader) follow(middle time.Duration, look func()) (asked time.Time)
 		}
 		if time.Now().After(next) {
 			look()
+			// A side that only listens has to say that it lives.
+			r.p.send(&wire.Ping{N: 1})
 			next = time.Now().Add(time.Second)
 		}
 		if f := r.p.next(); isOfSession(f) {

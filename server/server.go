@@ -35,6 +35,7 @@ import (
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
@@ -58,6 +59,8 @@ type Server struct {
 	http    *fallback.Handler
 	mux     *http.ServeMux
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
+	journal *journal.Journal    // nil if nobody keeps one
+	started time.Time
 	unwatch func()
 
 	// feed, leases, turns, runs and requests guard themselves.
@@ -78,6 +81,8 @@ type Server struct {
 	closed  error
 	// pace is how fast clients come.
 	pace drain.Pace
+	// tally counts what the operator's page shows.
+	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -89,7 +94,10 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	if o.Journal > 0 {
+		s.journal = journal.New(o.Journal, o.Now)
+	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
 	s.turns.init(o.Now)
@@ -130,7 +138,7 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends: ending.NewBook(o.Logger, o.Now, nil, nil), Open: s.open, Pace: &s.pace,
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal, Open: s.open, Pace: &s.pace,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -144,7 +152,7 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/{n}/poll", s.http)
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
@@ -196,6 +204,7 @@ func (s *Server) changed(ch driver.Change) {
 	s.turns.changed(&ch)
 	s.runs.changed(&ch)
 	s.requests.changed(&ch)
+	s.tally.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]

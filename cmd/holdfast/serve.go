@@ -33,6 +33,7 @@ type nodeSettings struct {
 	turns  string
 	feed   time.Duration
 	hooks  webhookSettings
+	admin  adminSettings
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -63,6 +64,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
 	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages and ends of runs is kept")
+	f.IntVar(&o.Journal, "journal", 50_000, "how many records of what connections went through are kept in memory for the operator's page; negative for none")
 	n.hooks.register(f)
 }
 
@@ -163,6 +165,7 @@ func serveCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
 	cmd.Flags().String("config", "", "configuration file (YAML; the keys are the names of these flags)")
 	n.register(cmd.Flags(), ":8080")
+	n.admin.register(cmd.Flags(), "")
 	a.register(cmd.Flags())
 	return cmd
 }
@@ -185,9 +188,16 @@ func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	page, err := n.admin.serve(n, srv, log)
+	if err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	if page.url != "" {
+		log.Info("operator's page", "url", page.url)
+	}
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
 	err = runNode(ctx, n, srv, srv, listener)
-	return errors.Join(err, srv.Close())
+	return errors.Join(err, page.stop(), srv.Close())
 }
 
 func (n *nodeSettings) listen() (net.Listener, error) { return listen(n.addr) }
@@ -248,25 +258,10 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 
 // debugServer serves profiles, if an address is given.
 func debugServer(addr string) (stop func(), err error) {
-	if addr == "" {
-		return func() {}, nil
-	}
-	l, err := listen(addr)
-	if err != nil {
-		return func() {}, err
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends when stop closes the server, and is waited for there
-		defer close(done)
-		_ = s.Serve(l)
-	}()
-	return func() {
-		_ = s.Close()
-		<-done
-	}, nil
+	_, stop, err = sideServer(addr, mux)
+	return stop, err
 }

@@ -55,6 +55,3 @@ func (c *Conn) left() ending.End {
 	}
 	return ending.End{By: ending.ByClient, Code: holdfast.CloseNormal}
 }
-
-// moved takes note of how far the reader has come. It is called by whoever writes.
-func (s *sub) moved() { s.at.Store(uint64(s.reader.Offset())) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -87,7 +88,7 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	case *wire.Ping:
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
-		c.hidden.Store(f.Hidden)
+		c.view(f.Hidden)
 	case *wire.Bye:
 		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
@@ -201,7 +202,7 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
-	c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before)
+	c.tellAttached(c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before))
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
@@ -261,6 +262,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
+		c.tell(journal.Denied, f.Session, &journal.Denial{Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
 		c.answer(&wire.SubAnswer{
 			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
 		})
@@ -272,7 +274,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session}
+	s := &sub{conn: c, session: f.Session, asked: int64(c.cfg.now().Sub(c.started))}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))

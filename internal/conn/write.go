@@ -86,7 +86,7 @@ func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
 	}
 	s.dirty.Store(false)
 	s.reader.Jump(&l.last.after)
-	s.moved()
+	s.moved(nil)
 	if l.last.more || !s.reader.AtEnd() {
 		s.Wake()
 	}
@@ -130,7 +130,7 @@ func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 		// Cleared first: a change that comes while the tail is read marks the sub anew.
 		s.dirty.Store(false)
 		b, ok := s.reader.Live(max(int(c.out.pace)-len(out), 1))
-		s.moved()
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if !ok || b.More {
 			s.Wake()
@@ -242,7 +242,7 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 				return nil, false, err
 			}
 		}
-		s.moved()
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if b.More {
 			s.Wake()

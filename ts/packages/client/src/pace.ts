@@ -76,8 +76,7 @@ export const mayRedial = (s: State) =>
   s.approvedAt === 0 || (!spent(s) && Math.abs(s.now - s.redialAt) >= REDIAL * 2 ** s.attempts);
 
 /** How long a dial may take: it blocks all others, so it is short while the user waits, and grows for slow networks. */
-export const dialTimeout = (s: State) =>
-  Math.min(10_000, (s.now < s.wakeUntil ? 1_500 : 4_000) * 1.6 ** s.attempts);
+export const dialTimeout = (s: State) => Math.min(10_000, (s.now < s.wakeUntil ? 1_500 : 4_000) * 1.6 ** s.attempts);
 
 /**
  * What a page that was stopped waits before it dials beside a connection that hardly lives. A browser that has cut the
