@@ -20,8 +20,9 @@ export type { ConnectionOwner, ConnectionStats, Link, LinkFactory, LinkParts, Ow
 export type { LogRecord } from "./log.ts";
 export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
+export { answer, type Answered, requestsOf, type SessionRequest, type Settled } from "./requests.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export type { Cached, SessionCache } from "./session-cache.ts";
 export { stop, stopOf, type StopTarget } from "./stop.ts";
 export type { TokenSource } from "./token.ts";
-export type { Outcome, RunStatus, StopState } from "./wire.ts";
+export type { Outcome, RequestState, RunStatus, StopState } from "./wire.ts";

@@ -12,6 +12,10 @@ export interface Ack {
   readonly at: number;
   /** Of a command: how what it asked for stands. */
   readonly state?: string | undefined;
+  /** Of an answer: another one was first, of this user and client if of anybody. */
+  readonly lost?: boolean | undefined;
+  readonly u?: string | undefined;
+  readonly c?: string | undefined;
 }
 
 /** A command without what the session adds to it. */
@@ -177,7 +181,7 @@ export class Outbox {
 
   acked(frame: AckFrame): void {
     const item = this.#items.find(({ id }) => id === frame.id);
-    if (item) this.#arrived(item, { offset: frame.o, at: frame.at, state: frame.state });
+    if (item) this.#arrived(item, { ...frame, offset: frame.o });
   }
 
   /** The entry itself came, before the ack or instead of it. */

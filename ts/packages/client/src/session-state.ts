@@ -9,7 +9,16 @@
  * however the log was cut into frames and connections.
  */
 import type { Cached } from "./session-cache.ts";
-import { type Entry, entryOf, grown, type RunEntry, type StateEntry, stopFrom, stopTold } from "./entry.ts";
+import {
+  type Entry,
+  entryOf,
+  grown,
+  isOpenRequest,
+  type RunEntry,
+  type StateEntry,
+  stopFrom,
+  stopTold,
+} from "./entry.ts";
 import {
   type Cursor,
   type EndFrame,
@@ -41,7 +50,7 @@ export interface SessionState {
   readonly first: number;
   readonly more: boolean;
 
-  /** Sorted by offset. Of states the latest of each key. Open runs and states may stand before `first`. */
+  /** Sorted by offset. Of states the latest of each key. Open runs, open requests and states may stand before `first`. */
   readonly entries: readonly Entry[];
   readonly states: ReadonlyMap<string, StateEntry>;
 
@@ -102,7 +111,9 @@ export function cachedOf(state: SessionState, at: number, most: number): Cached 
   if (tag === undefined || !epoch) return undefined;
   const last = entries.slice(-most);
   const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
-  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
+  const open = entries
+    .slice(0, -most)
+    .filter((e) => e.kind === "state" || (e.kind === "run" ? e.status === "open" : isOpenRequest(e, entries)));
   return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
 }
 
@@ -217,20 +228,17 @@ class Draft {
     this.#put({ ...run, stop: stopFrom(stop) });
   }
 
-  /** An entry at or before the position is a repeat, but for runs and states before the window, and runs that grew. */
+  /** An entry at or before the position is a repeat, but for what matters before the window, and runs that grew. */
   #restated(frame: EntryFrame | RunFrame): void {
     const entry = entryOf(frame);
     const held = this.#find(frame.o);
-    const inWindow = frame.o >= this.#state.first;
-    if (entry?.kind === "state" && !held && !inWindow) {
-      const latest = (this.#states ?? this.#state.states).get(entry.key);
-      if (!latest || latest.offset < entry.offset) this.#put(entry);
-    }
-    if (entry?.kind !== "run") return;
-    if (held?.kind !== "run") {
-      if (!held && !inWindow) this.#put(entry);
+    if (!entry) return;
+    if (!held) {
+      const latest = entry.kind === "state" ? ((this.#states ?? this.#state.states).get(entry.key)?.offset ?? 0) : 0;
+      if (frame.o < this.#state.first && latest < frame.o) this.#put(entry);
       return;
     }
+    if (entry.kind !== "run" || held.kind !== "run") return;
     const grew = entry.fragments > held.fragments;
     const changed = entry.fragments === held.fragments && held.status === "open";
     if (grew || changed) this.#put(entry);

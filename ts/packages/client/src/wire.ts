@@ -12,6 +12,7 @@ export const MAX_CURSOR_RUNS = 256;
 export type Outcome = "continuous" | "snapshot" | "lost" | "denied";
 export type RunStatus = "open" | "complete" | "stopped" | "failed" | "interrupted";
 export type StopState = "requested" | "stopped" | "too_late" | "unreachable";
+export type RequestState = "open" | "answered" | "expired" | "withdrawn";
 
 /** How far a reader has come: `r` lists [run, fragment, chain tag] of each open run. */
 export interface Cursor {
@@ -67,7 +68,9 @@ export type ClientFrame =
 /** What a user does to a session besides sending: answered by ack or err with the same id, and repeated until then. */
 export type CommandFrame =
   /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
-  { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number };
+  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number }
+  /** Answers a request, by its offset. */
+  | { readonly t: "answer"; readonly s: string; readonly id: string; readonly request: number; readonly data: unknown };
 
 export interface WelcomeFrame {
   readonly t: "welcome";
@@ -137,6 +140,21 @@ export interface StopItem {
   readonly state: StopState;
 }
 
+/** What an event says of a request: that it was opened, or, with its offset in `o`, how it was settled. */
+export interface RequestItem {
+  readonly o?: number;
+  readonly id: string;
+  readonly state: RequestState;
+  readonly run?: number;
+  readonly outlives?: boolean;
+  readonly to?: readonly string[];
+  readonly by?: number;
+  readonly default?: unknown;
+  readonly u?: string;
+  readonly c?: string;
+  readonly data?: unknown;
+}
+
 export interface RunItem {
   readonly t: "run";
   readonly o: number;
@@ -200,6 +218,10 @@ export interface AckFrame {
   readonly dup?: boolean;
   /** In the answer to a command: how that stands. */
   readonly state?: string;
+  /** Of an answer: another one was first, of this user and client if of anybody. */
+  readonly lost?: boolean;
+  readonly u?: string;
+  readonly c?: string;
 }
 
 export interface ErrFrame {

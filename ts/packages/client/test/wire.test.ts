@@ -66,6 +66,8 @@ function typed(frame: Golden["frame"]): ClientFrame {
       const { id, s, before, after, limit } = f;
       return { t: "page", id, s, ...(before && { before }), ...(after && { after }), ...(limit && { limit }) };
     }
+    case "answer":
+      return { t: "answer", s: f.s, id: f.id, request: f.request, data: f.data };
     case "send":
       return { t: "send", s: f.s, id: f.id, data: f.data };
     case "stop": {
