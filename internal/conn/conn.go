@@ -82,7 +82,7 @@ type Conn struct {
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
-	// Guarded by mu.
+	// Guarded by mu, but for out.pace.
 	mu  sync.Mutex
 	out output
 }
@@ -90,6 +90,8 @@ type Conn struct {
 // output is what waits to be written, and who is at it.
 type output struct {
 	owner owner
+	// pace is about how much is gathered for one write, in bytes; 0 before the first. It belongs to the owner.
+	pace uint32
 	// control holds framed answers. room is closed when it has been taken; nil when nobody waits for that.
 	control []byte
 	room    chan struct{}

@@ -64,7 +64,13 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) connect(client net.Conn) {
-	server, err := net.DialTimeout("tcp", p.upstream, 5*time.Second)
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	p.mu.Lock()
+	if p.rate > 0 {
+		dialer.Control = narrow
+	}
+	p.mu.Unlock()
+	server, err := dialer.Dial("tcp", p.upstream)
 	if err != nil {
 		reset(client)
 		return
@@ -151,6 +157,9 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// window is how many bytes a throttled link has room for, about: what a slow line holds that is under way.
+const window = 4 << 10
+
 // Link is one connection through the proxy.
 type Link struct {
 	proxy          *Proxy
@@ -197,8 +206,8 @@ func (l *Link) throttle(n int) {
 	defer l.down.mu.Unlock()
 	l.down.rate = n
 	if c, ok := l.server.(*net.TCPConn); ok {
-		// A small window, so that what waits is felt by the server and not hidden in buffers of ours.
-		_ = c.SetReadBuffer(4 << 10)
+		// So that what waits is felt by the server and not hidden in buffers of ours.
+		_ = c.SetReadBuffer(window)
 	}
 }
 
