@@ -135,6 +135,8 @@ type sub struct {
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
+	// rollup is there if the client wants texts in fewer frames. It belongs to the lane.
+	rollup *rollup
 }
 
 // Serve runs the connection until it ends, or leaves it to the transport where that can wait for messages by itself. It is

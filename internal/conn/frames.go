@@ -259,7 +259,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session}
+	s := &sub{conn: c, session: f.Session, rollup: newRollup(f.Rollup)}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))

@@ -12,6 +12,11 @@ import type { ClientFrame, ErrFrame, Outcome, PageFrame, SessionFrame, SignalFra
 export interface SessionOptions {
   /** How many entries to begin with. The server's default is 50, its limit 1000. */
   readonly last?: number;
+  /**
+   * For how long the server may hold back texts of runs, so that they come in fewer and larger frames, in ms, up to 500. Messages,
+   * states, events, stops and ends are never held back. With tabs() it counts for nothing.
+   */
+  readonly rollup?: number;
 }
 
 /** What a session shows at one time. It does not change; after a change there is another one. */
@@ -77,7 +82,7 @@ interface PageWanted {
 export class Session {
   readonly id: string;
   readonly #owner: SessionOwner;
-  readonly #last: number | undefined;
+  readonly #options: SessionOptions;
   readonly #listeners = new Listeners<void>();
   readonly #signals = new Listeners<Signal>();
 
@@ -98,7 +103,7 @@ export class Session {
   constructor(owner: SessionOwner, id: string, options: SessionOptions) {
     this.#owner = owner;
     this.id = id;
-    this.#last = options.last;
+    this.#options = options;
     void owner.cache?.load(id).then(
       (cached) => cached && this.#set(withCached(this.#state, cached)),
       () => {},
@@ -205,7 +210,7 @@ export class Session {
     const cur = cursorOf(this.#state);
     return {
       s: this.id,
-      ...(this.#last !== undefined && { last: this.#last }),
+      ...this.#options,
       ...(cur && { cur }),
     };
   }

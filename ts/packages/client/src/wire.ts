@@ -25,6 +25,8 @@ export interface Cursor {
 export interface SubItem {
   readonly s: string;
   readonly last?: number;
+  /** For how long texts of runs may be held back to come in fewer frames, in ms, up to 500. */
+  readonly rollup?: number;
   readonly cur?: Cursor;
 }
 

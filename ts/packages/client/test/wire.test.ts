@@ -86,8 +86,8 @@ function typed(frame: Golden["frame"]): ClientFrame {
   }
 }
 
-function sub({ s, last, cur }: SubItem) {
-  const item = { s, ...(last !== undefined && { last }) };
+function sub({ s, last, rollup, cur }: SubItem) {
+  const item = { s, ...(last !== undefined && { last }), ...(rollup && { rollup }) };
   return cur ? { ...item, cur: { e: cur.e, o: cur.o, g: cur.g, ...(cur.r && { r: cur.r }) } } : item;
 }
 
