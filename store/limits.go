@@ -48,6 +48,11 @@ func (l *Limits) check(op driver.Op) error {
 		return l.checkFragments(op.Fragments)
 	case driver.EndRun:
 		return l.checkData("what is said at a run's end", op.Data)
+	case driver.EditQueue:
+		if err := holdfast.ValidateKey("the message's id", op.Of.ID); err != nil {
+			return err
+		}
+		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
 	case driver.RequestStop:
 		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
 	case driver.OpenRequest:

@@ -119,7 +119,7 @@ type endMembers struct {
 	Park    bool           `json:"park"`
 }
 
-// stopMembers are those of stop and answer, and what they add to run and ack.
+// stopMembers are those of stop, answer and queue, and what they add to run and ack.
 type stopMembers struct {
 	Run     holdfast.Offset `json:"run"`
 	Answers holdfast.Offset `json:"answers"`
@@ -127,6 +127,9 @@ type stopMembers struct {
 	Stop    *stopObject     `json:"stop"`
 	Request holdfast.Offset `json:"request"`
 	Lost    bool            `json:"lost"`
+	Do      QueueEdit       `json:"do"`
+	Of      QueueRef        `json:"of"`
+	To      int             `json:"to"`
 }
 
 type stopObject struct {
@@ -204,6 +207,8 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &Stop{m.Session, m.ID, m.Stop.Run, m.Stop.Answers}, nil
 	case TypeAnswer:
 		return &Answer{m.Session, m.ID, m.Stop.Request, stdjson.RawMessage(m.Data)}, nil
+	case TypeQueue:
+		return &Queue{m.Session, m.ID, m.Stop.Do, m.Stop.Of, m.Stop.To}, nil
 	case TypeSignal:
 		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
 	case TypeToken:
@@ -307,6 +312,8 @@ func (m *members) small() (ServerFrame, error) {
 		return &Ready{m.Hello.Beat, m.Hello.Rest}, nil
 	case TypeReport:
 		return &ReportRequest{}, nil
+	case TypeMove:
+		return &Move{m.End.Spread}, nil
 	case TypeExpiring:
 		return &Expiring{m.In}, nil
 	case TypeToken:

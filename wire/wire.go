@@ -39,6 +39,10 @@
 // does what a plain hello with its gen and subs does, the end of the other connection included. Before take only ping,
 // pong, token and bye may come. A standby that is not taken within the time for hello is closed with 4400.
 //
+// The same is how a client changes servers without a gap. A server that is about to leave, and knows that another one takes
+// its place, says move: a client then dials a second connection, which the other server answers, within the time that move
+// says, and has it stand by. The first serves on until its bye; then take, on the second.
+//
 // # Beats
 //
 // A side that has said nothing for one beat pings. A server takes a client that it has heard nothing of for 2.5 beats for
@@ -109,6 +113,23 @@
 // where empty. A client whose token grants sending answers; the first answer counts, and whoever else answers is acked with
 // its place and state.
 //
+// # Turns
+//
+// Where the application lets users take turns (docs/turns.md), a message that is sent while an answer is under way may have to
+// wait, and is no entry yet. Its ack has "state":"queued", and its o is that of a state that shows what waits, to all readers. It
+// is written again with each change of the queue:
+//
+//	{"t":"entry",…,"k":"state","key":"holdfast:turns","data":{"policy":"queue","turn":805,
+//	 "queue":[{"id":"c-7f:14","u":"anna","c":"c-7f","at":1790000000000,"data":{"text":"and then?"}}],
+//	 "out":[{"id":"c-7f:13","u":"anna","state":"withdrawn","by":"bob"}]}}
+//
+// turn is the message whose answer the queue waits for; null where it waits for something else, or nothing waits. out, left out
+// where empty, is what left the queue with this change without becoming an entry: withdrawn, or replaced by a later message of its
+// sender. What has its turn becomes an entry like any other, with the id that it was sent with. A repeated send is acked with
+// where the message is: as queued, withdrawn or replaced, or, once it is an entry, without a state.
+//
+// Keys of states, and ids, that begin with holdfast: are the server's: a send, stop, answer or queue with such an id is invalid.
+//
 // # Ends
 //
 // A connection ends with bye and a close code (holdfast.CloseCode); the code's range says whether to come back. After
@@ -158,6 +179,7 @@ const (
 	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id
 	TypeStop   Type = "stop"   // stop a run, or the answer to a message; answered by ack or err with the same id
 	TypeAnswer Type = "answer" // answer a request; answered by ack or err with the same id
+	TypeQueue  Type = "queue"  // withdraw or move a message that waits; answered by ack or err with the same id
 	TypeSignal Type = "signal" // tell the other readers, not the log; answered only by err
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
@@ -177,6 +199,7 @@ const (
 	TypeAck      Type = "ack"      // your send is durable, and this is where it stands
 	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
+	TypeMove     Type = "move"     // this server is about to leave; have another connection stand by
 	TypeReport   Type = "report"   // please send your log
 )
 
@@ -270,6 +293,33 @@ type Answer struct {
 	ID      string
 	Request holdfast.Offset
 	Data    json.RawMessage
+}
+
+// Queue is {"t":"queue","s":"...","id":"...","do":"move","of":{"u":"anna","id":"c-7f:14"},"to":0}, or with do withdraw and without
+// to. of is the message, and who sent it; u is left out for one's own. to is the place to move to, counted from 0; past the end is the end.
+// One's own messages are edited with the right to send, those of others with the right to stop. The id is of one kind with
+// those of send, and makes it idempotent: repeat it until it is acked.
+type Queue struct {
+	Session holdfast.SessionID
+	ID      string
+	Do      QueueEdit
+	Of      QueueRef
+	To      int
+}
+
+// QueueEdit is what a [Queue] does.
+type QueueEdit string
+
+// The edits, a closed set.
+const (
+	QueueWithdraw QueueEdit = "withdraw"
+	QueueMove     QueueEdit = "move"
+)
+
+// QueueRef names a message that waits, by its sender's user and id.
+type QueueRef struct {
+	User holdfast.UserID `json:"u"`
+	ID   string          `json:"id"`
 }
 
 // Signal is {"t":"signal","s":"...","data":...}; from the server with u and c, the sender's user and client. It reaches
@@ -401,7 +451,8 @@ type Ack struct {
 	Tag       holdfast.Tag
 	At        int64
 	Duplicate bool
-	// State is set in the acks of stops, a [holdfast.StopState], and of answers, a [holdfast.RequestState].
+	// State is set in the acks of stops, a [holdfast.StopState], of answers, a [holdfast.RequestState], and of queue frames and of
+	// sends that are no entry, a [holdfast.TurnState].
 	State string
 	// Lost and From are set in the ack of an answer that does not count.
 	Lost bool
@@ -422,11 +473,14 @@ type ErrFrame struct {
 // Expiring is {"t":"expiring","in":30000}: the token expires in so many ms.
 type Expiring struct{ In int64 }
 
+// Move is {"t":"move","spread":2000}: within so many ms, each client at a time of its own.
+type Move struct{ Spread int64 }
+
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
-// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Answer, *Signal, *TokenRefresh, *Ping,
-// *Pong, *Bye or *Unknown.
+// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Answer, *Queue, *Signal, *TokenRefresh,
+// *Ping, *Pong, *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -438,6 +492,7 @@ func (*PageRequest) clientFrame()  {}
 func (*Send) clientFrame()         {}
 func (*Stop) clientFrame()         {}
 func (*Answer) clientFrame()       {}
+func (*Queue) clientFrame()        {}
 func (*Signal) clientFrame()       {}
 func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}
@@ -446,7 +501,7 @@ func (*Bye) clientFrame()          {}
 func (*Unknown) clientFrame()      {}
 
 // ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
-// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
+// *Ack, *ErrFrame, *Signal, *Expiring, *Move, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
 func (*Welcome) serverFrame()       {}
@@ -462,6 +517,7 @@ func (*Ack) serverFrame()           {}
 func (*ErrFrame) serverFrame()      {}
 func (*Signal) serverFrame()        {}
 func (*Expiring) serverFrame()      {}
+func (*Move) serverFrame()          {}
 func (*TokenAnswer) serverFrame()   {}
 func (*Ping) serverFrame()          {}
 func (*Pong) serverFrame()          {}

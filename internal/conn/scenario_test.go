@@ -255,6 +255,18 @@ func (st *stage) backend(what string) {
 		var settle driver.SettleRequest
 		st.must(json.Unmarshal([]byte(strings.Join(word[2:], " ")), &settle))
 		op = settle
+	case "turns": // turns S POLICY [LIMIT]
+		rules := driver.TurnRules{Policy: holdfast.TurnPolicy(word[2])}
+		if len(word) == 4 {
+			var err error
+			rules.Limit, err = strconv.Atoi(word[3])
+			st.must(err)
+		}
+		op = driver.SetTurns{Rules: rules}
+	case "done", "lapse": // done S OFFSET
+		o, err := strconv.ParseUint(word[2], 10, 64)
+		st.must(err)
+		op = driver.EndTurn{Message: holdfast.Offset(o), Lapsed: word[0] == "lapse"}
 	case "text":
 		r := st.runs[key]
 		for _, w := range strings.Fields(word[3]) {

@@ -28,6 +28,7 @@ func TestAdmitted(t *testing.T) {
 		{&wire.Send{}, []standing{attached, aside}},
 		{&wire.Stop{}, []standing{attached, aside}},
 		{&wire.Answer{}, []standing{attached, aside}},
+		{&wire.Queue{}, []standing{attached, aside}},
 		{&wire.Signal{}, []standing{attached, aside}},
 		{&wire.Sub{}, []standing{attached}},
 		{&wire.Unsub{}, []standing{attached}},

@@ -2,9 +2,12 @@ package conn
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
 )
 
@@ -42,7 +45,7 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 	}
 	switch {
 	case err != nil:
-		c.fail()
+		c.fail(err)
 	case n < len(out) || slow:
 		l.pump(ctx, c, append([]byte(nil), out[n:]...))
 	default:
@@ -84,6 +87,7 @@ func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
 	}
 	s.dirty.Store(false)
 	s.reader.Jump(&l.last.after)
+	s.moved(nil)
 	if l.last.more || !s.reader.AtEnd() {
 		s.Wake()
 	}
@@ -127,6 +131,7 @@ func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 		// Cleared first: a change that comes while the tail is read marks the sub anew.
 		s.dirty.Store(false)
 		b, ok := s.reader.Live(max(int(c.out.pace)-len(out), 1))
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if !ok || b.More {
 			s.Wake()
@@ -152,6 +157,7 @@ func (c *Conn) putBack(rest []*sub) {
 func (c *Conn) wrote(n int) {
 	if n > 0 {
 		c.lastOut.Store(int64(c.cfg.now().Sub(c.started)))
+		c.bytesOut.Add(int64(n))
 	}
 }
 
@@ -176,8 +182,11 @@ func (c *Conn) release() {
 }
 
 // fail gives up a connection whose socket failed. The reading side finds out by itself, and cleans up.
-func (c *Conn) fail() {
+func (c *Conn) fail(err error) {
 	c.mu.Lock()
+	if c.out.end == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.out.end = &goodbye{code: holdfast.CloseStalled, reason: "the socket took nothing for too long", by: ending.ByServer, since: c.cfg.now()}
+	}
 	c.out.owner = closed
 	c.quietLocked()
 	c.mu.Unlock()
@@ -189,7 +198,7 @@ func (c *Conn) fail() {
 func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 	l.pumps.Go(func() {
 		if err := c.writeAll(rest); err != nil {
-			c.fail()
+			c.fail(err)
 			return
 		}
 		for {
@@ -200,7 +209,7 @@ func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 			}
 			c.paced(len(out), c.cfg.now().Sub(began))
 			if err != nil {
-				c.fail()
+				c.fail(err)
 				return
 			}
 			if idle {
@@ -234,6 +243,7 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 				return nil, false, err
 			}
 		}
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if b.More {
 			s.Wake()
@@ -263,6 +273,9 @@ func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
 	}
 	defer func() { <-c.lane.reads }()
 	b, err := s.reader.CatchUp(ctx, c.cfg.Log, int(c.out.pace))
+	if err != nil && c.ending() {
+		return tail.Batch{}, nil // the store may be closed already, and nobody waits for what was read
+	}
 	if err != nil {
 		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)
 		c.bye(holdfast.CloseInternal, "the session cannot be read now", time.Second, 5*time.Second)

@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// Proxy passes connections on to one upstream address.
+// Proxy passes connections on.
 type Proxy struct {
 	// Static.
 	listener net.Listener
-	upstream string
+	// upstreams are tried in turn.
+	upstreams []string
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -34,9 +35,10 @@ type Proxy struct {
 	wg sync.WaitGroup
 }
 
-// New returns a proxy that takes connections from the listener and passes them on. Close stops it and closes the listener.
-func New(l net.Listener, upstream string) *Proxy {
-	p := &Proxy{listener: l, upstream: upstream, links: map[*Link]struct{}{}}
+// New returns a proxy that takes connections from the listener and passes them on: to the first of the upstreams that takes
+// them. Close stops it and closes the listener.
+func New(l net.Listener, upstreams ...string) *Proxy {
+	p := &Proxy{listener: l, upstreams: upstreams, links: map[*Link]struct{}{}}
 	p.wg.Go(p.accept)
 	return p
 }
@@ -70,8 +72,14 @@ func (p *Proxy) connect(client net.Conn) {
 		dialer.Control = narrow
 	}
 	p.mu.Unlock()
-	server, err := dialer.Dial("tcp", p.upstream)
-	if err != nil {
+	var server net.Conn
+	var err error
+	for _, upstream := range p.upstreams {
+		if server, err = dialer.Dial("tcp", upstream); err == nil {
+			break
+		}
+	}
+	if server == nil {
 		reset(client)
 		return
 	}

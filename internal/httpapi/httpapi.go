@@ -91,6 +91,10 @@ type Options struct {
 	// Nil: they end only with their clients.
 	Stopping <-chan struct{}
 
+	// Available waits until the store can be used, or says why it cannot: [holdfast.CodeUnavailable], so that the request is
+	// repeated elsewhere. Nil: it always can.
+	Available func(context.Context) error
+
 	// Limits bound what one request may cost.
 	Limits Limits
 

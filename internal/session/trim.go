@@ -53,8 +53,8 @@ func (a *applying) expire(op driver.Expire) error {
 		return nil
 	}
 	if op.Epoch != a.info.Epoch || op.Head != a.info.Head || a.info.Unfinished() {
-		return holdfast.Errorf(holdfast.CodeConflict, "the session stands at %d in epoch %s with %d open runs and %d open requests; "+
-			"look again before dropping it", a.info.Head, a.info.Epoch, len(a.info.Open), len(a.info.Requests))
+		return holdfast.Errorf(holdfast.CodeConflict, "the session stands at %d in epoch %s with %d open runs, %d open requests and %d messages that "+
+			"wait; look again before dropping it", a.info.Head, a.info.Epoch, len(a.info.Open), len(a.info.Requests), len(a.info.Turns.Queue))
 	}
 	a.out.Changed = true
 	a.out.Effects.Delete = true

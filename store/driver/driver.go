@@ -115,7 +115,7 @@ const (
 )
 
 // Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [RequestStop],
-// [SettleStop], [OpenRequest], [SettleRequest], [Trim] or [Expire].
+// [SettleStop], [OpenRequest], [SettleRequest], [SetTurns], [EditQueue], [EndTurn], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -124,6 +124,9 @@ type Append struct {
 	Entries []NewEntry
 	// IfEpoch, if not empty, must be the session's epoch, else the operation is [holdfast.CodeConflict].
 	IfEpoch holdfast.Epoch
+	// Turns are the rules for messages of users in a session that has none of its own. A message that has to wait is
+	// not written: its result says so by its State, and where the state stands that shows it.
+	Turns TurnRules
 }
 
 // NewEntry is an entry to be written. Kind is message, state (then Key is set) or event.
@@ -221,7 +224,7 @@ type SettleStop struct {
 type Trim struct{ Before holdfast.Offset }
 
 // Expire drops the session as [Driver.Delete] does if it stands as the caller saw it: in this epoch, with this head and
-// without open runs and requests. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
+// with nothing that is [Info.Unfinished]. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
 // made up its mind. A session that is not there is not an error.
 type Expire struct {
 	Epoch holdfast.Epoch
@@ -255,6 +258,9 @@ type Result struct {
 	Lost bool
 	// Repeated is how many of the given fragments the run had already.
 	Repeated int
+	// Turns is how the session stands with taking turns after SetTurns, EditQueue and EndTurn; nil after others. EditQueue
+	// has one element in Entries.
+	Turns *Turns
 }
 
 // Written says where an entry stands.
@@ -264,6 +270,9 @@ type Written struct {
 	At     time.Time
 	// Duplicate: it had been written before, and this is where.
 	Duplicate bool
+	// State is set for a message that is not in the log because it waits for its turn, or left the queue without it; and for
+	// an [EditQueue], where it says what was done. Offset then is that of the state that showed it first.
+	State holdfast.TurnState
 }
 
 // Info describes a session.
@@ -285,13 +294,19 @@ type Info struct {
 	Stops []StopInfo
 	// Requests are the open requests, by offset.
 	Requests []holdfast.Request
+	Turns    Turns
 }
 
-// Unfinished reports whether runs or requests are open in the session, so that it must not be dropped for its age.
-func (i *Info) Unfinished() bool { return len(i.Open) > 0 || len(i.Requests) > 0 }
+// Unfinished reports whether runs or requests are open in the session, or messages wait for their turns, so that it must not be
+// dropped for its age.
+func (i *Info) Unfinished() bool {
+	return len(i.Open) > 0 || len(i.Requests) > 0 || len(i.Turns.Queue) > 0
+}
 
 // Waits reports whether something in the session waits for time to pass.
-func (i *Info) Waits() bool { return len(i.Stops) > 0 || len(i.Requests) > 0 }
+func (i *Info) Waits() bool {
+	return len(i.Stops) > 0 || len(i.Requests) > 0 || i.Turns.Turn.Message != 0
+}
 
 // StopInfo is a stop and what it is to stop: a run, which may answer a message, or the answer to a message.
 type StopInfo struct {
@@ -382,11 +397,12 @@ type Change struct {
 }
 
 // Item is a new entry, or fragments of a run, or a run's end. Exactly one is set; where the entry is the event of a stop or of a
-// request, Stop or Request says how that stands now.
+// request, Stop or Request says how that stands now; where it is a message whose turn begins, Turn is that.
 type Item struct {
 	Entry     *holdfast.Entry
 	Stop      *StopInfo
 	Request   *holdfast.Request
+	Turn      *Turn
 	Fragments *NewFragments
 	End       *Ended
 }

@@ -126,11 +126,14 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 			c.set(tagKey(s, r.Offset), encodeTag(r.Tag))
 		}
 	}
-	if fx.Run != nil {
-		c.set(openKey(s, fx.Run.Run), encodeOpen(fx.Run))
+	for i := range fx.Runs {
+		c.set(openKey(s, fx.Runs[i].Run), encodeOpen(&fx.Runs[i]))
 	}
 	if n := fx.Fragments; n != nil {
 		c.set(fragmentsKey(s, n.Run, n.First), encodeFragments(n.Fragments))
+	}
+	if fx.Queue {
+		c.queue(s, out.Info.Turns.Queue)
 	}
 	if fx.Trim != nil {
 		c.drop(s, fx.Trim)
@@ -193,6 +196,15 @@ func (c *committer) waits(s holdfast.SessionID, before, now bool) {
 	case before && !now:
 		_ = c.batch.Delete(waitKey(s), nil)
 	}
+}
+
+// queue keeps what waits for its turn.
+func (c *committer) queue(s holdfast.SessionID, q []driver.Held) {
+	if len(q) == 0 {
+		_ = c.batch.Delete(queueKey(s), nil)
+		return
+	}
+	c.set(queueKey(s), encodeQueue(q))
 }
 
 // compact replaces a run's opening and fragments by its compact form.

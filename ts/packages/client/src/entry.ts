@@ -75,14 +75,8 @@ export type Entry = MessageEntry | EventEntry | StateEntry | RunEntry;
 
 /** Makes an entry of its wire form; undefined for a kind that this version does not know. */
 export function entryOf(item: EntryItem | RunItem): Entry | undefined {
-  const base = {
-    offset: item.o,
-    id: item.id ?? "",
-    user: item.u ?? "",
-    client: item.c ?? "",
-    at: item.at,
-    data: item.data,
-  };
+  const { o: offset, id = "", u: user = "", c: client = "", at, data } = item;
+  const base = { offset, id, user, client, at, data };
   if (item.t === "run") {
     const run: RunEntry = {
       ...base,
@@ -97,7 +91,7 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
       fragments: item.n,
       chain: item.h,
     };
-    return grown(run, item.body, item.n, item.h);
+    return grown(run, item.body ?? [], item.n, item.h);
   }
   switch (item.k) {
     case "message":
@@ -136,7 +130,7 @@ export function isOpenRequest(entry: Entry, entries: readonly Entry[]): boolean 
 /** The run with more at its end. */
 export function grown(run: RunEntry, more: readonly BodyItem[], fragments: number, chain: number): RunEntry {
   const body = [...run.body];
-  const parts = Object.assign(Object.create(null) as Record<string, string>, run.parts);
+  const parts = { __proto__: null, ...run.parts } as unknown as Record<string, string>;
   for (const { p: part = "", ...item } of more) {
     if ("v" in item) {
       body.push({ part, event: item.v });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { answer, requestsOf } from "../src/requests.ts";
-import { apply, asked, cachedOf, UNREAD } from "../src/session-state.ts";
+import { cachedOf } from "../src/session-cache.ts";
+import { apply, asked, UNREAD } from "../src/session-state.ts";
 import { answer as answerTab } from "../src/tabs/answer.ts";
 import type { SessionFrame } from "../src/wire.ts";
 import { connected, env, make, server } from "./stage.ts";

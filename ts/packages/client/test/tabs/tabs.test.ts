@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { older } from "../../src/older.ts";
 import { stop, stopOf } from "../../src/stop.ts";
 import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
@@ -125,7 +126,8 @@ describe("the leader", () => {
     expect([two.state, three.state]).toEqual(["live", "live"]);
     expect(world.server.attached.length).toBe(1);
     await world.advance(100);
-    const text = Array.from({ length: n - 3 }, (_, i) => `${i + 1} `).join("");
+    // Some are still on their way, and some wait to be told together.
+    const text = Array.from({ length: n - 7 }, (_, i) => `${i + 1} `).join("");
     for (const tab of [two, three]) {
       const entry = tab.chat.entries[1];
       expect(entry?.kind === "run" && entry.text.startsWith(text)).toBe(true);
@@ -220,6 +222,12 @@ describe("the leader", () => {
     await world.advance(300);
     expect([two.state, three.state, world.server.attached.length]).toEqual(["live", "live", 1]);
     expect(world.steals).toEqual([]);
+    // Also one that can say nothing of its end.
+    const [leader, other] = two.sockets.size ? [two, three] : [three, two];
+    leader.crash();
+    await world.advance(5_000);
+    expect([other.state, other.sockets.size]).toEqual(["live", 1]);
+    expect(world.steals).toEqual([]);
   });
 
   it("whose line dies tells the truth in all tabs, and all come back", async () => {
@@ -274,7 +282,7 @@ describe("a tab that nobody hears", () => {
     expect(world.server.attaches - before).toBe(1);
     expect(world.steals.filter(({ tab }) => tab === deaf).length).toBeLessThanOrEqual(3);
     deaf.deaf = false;
-    await world.advance(15_000);
+    await world.advance(16_000);
     expect([deaf.state, world.server.attached.length]).toEqual(["live", 1]);
   });
 
@@ -339,7 +347,7 @@ describe("what a tab needs that the leader does not hold", () => {
     await world.advance(500);
     expect(offsets(late)).toEqual(upTo(700).slice(400));
     expect(late.state).toBe("live");
-    const more = late.chat.older(50);
+    const more = older(late.chat, 50);
     await world.advance(100);
     expect(await more).toBe(true);
     expect(offsets(late)).toEqual(upTo(700).slice(350));
