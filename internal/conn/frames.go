@@ -274,7 +274,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session, asked: int64(c.cfg.now().Sub(c.started))}
+	s := &sub{conn: c, session: f.Session, rollup: newRollup(f.Rollup), asked: int64(c.cfg.now().Sub(c.started))}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))

@@ -40,6 +40,10 @@ type Lane struct {
 	last    fanout
 	swept   []*Conn
 	pumps   sync.WaitGroup
+	// later are the subs whose texts are held back; alarm goes off at alarmAt, when the first of them is due.
+	later   []*sub
+	alarm   *time.Timer
+	alarmAt time.Time
 }
 
 // fanout is what the lane wrote last, if it was nothing but what follows one place in one tail. In a burst thousands of
@@ -55,7 +59,9 @@ type fanout struct {
 
 // NewLane returns a lane with its number among the server's.
 func NewLane(index int) *Lane {
-	return &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16)}
+	l := &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16), alarm: time.NewTimer(time.Hour)}
+	l.alarm.Stop()
+	return l
 }
 
 // Changed implements [hub.Lane].
@@ -117,6 +123,7 @@ func (l *Lane) remove(c *Conn) {
 func (l *Lane) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer l.alarm.Stop()
 	defer l.pumps.Wait()
 	for {
 		select {
@@ -125,12 +132,17 @@ func (l *Lane) Run(ctx context.Context) {
 		case <-tick.C:
 			l.sweep()
 			continue
+		case <-l.alarm.C:
+			l.wakeLater()
+			continue
 		case <-l.bell:
 		}
 		for l.round(ctx) {
 			select {
 			case <-tick.C: // here too, or a lane that is never idle would never look
 				l.sweep()
+			case <-l.alarm.C:
+				l.wakeLater()
 			default:
 			}
 		}

@@ -309,7 +309,7 @@ export class Hub {
   }
 
   /**
-   * The server knows all tabs as one client. The ids of messages and stops begin with the client that the tab is to itself,
+   * The server knows all tabs as one client. The ids of messages, stops and answers begin with the client that the tab is to itself,
    * and so each is shown as who it is.
    */
   #named(frame: SessionFrame): SessionFrame {
