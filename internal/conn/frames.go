@@ -319,8 +319,12 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
+	switch e.Code {
+	case holdfast.CodeUnavailable:
 		e.After = 1000
+	case holdfast.CodeRateLimited:
+		// The queue is full, for as long as an answer may take. Clients repeat all that they have, not only what was refused.
+		e.After = 2000
 	}
 	c.answer(&e)
 }
