@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// Proxy passes connections on to one upstream address.
+// Proxy passes connections on.
 type Proxy struct {
 	// Static.
 	listener net.Listener
-	upstream string
+	// upstreams are tried in turn.
+	upstreams []string
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -34,9 +35,10 @@ type Proxy struct {
 	wg sync.WaitGroup
 }
 
-// New returns a proxy that takes connections from the listener and passes them on. Close stops it and closes the listener.
-func New(l net.Listener, upstream string) *Proxy {
-	p := &Proxy{listener: l, upstream: upstream, links: map[*Link]struct{}{}}
+// New returns a proxy that takes connections from the listener and passes them on: to the first of the upstreams that takes
+// them. Close stops it and closes the listener.
+func New(l net.Listener, upstreams ...string) *Proxy {
+	p := &Proxy{listener: l, upstreams: upstreams, links: map[*Link]struct{}{}}
 	p.wg.Go(p.accept)
 	return p
 }
@@ -64,8 +66,20 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) connect(client net.Conn) {
-	server, err := net.DialTimeout("tcp", p.upstream, 5*time.Second)
-	if err != nil {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	p.mu.Lock()
+	if p.rate > 0 {
+		dialer.Control = narrow
+	}
+	p.mu.Unlock()
+	var server net.Conn
+	var err error
+	for _, upstream := range p.upstreams {
+		if server, err = dialer.Dial("tcp", upstream); err == nil {
+			break
+		}
+	}
+	if server == nil {
 		reset(client)
 		return
 	}
@@ -151,6 +165,9 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// window is how many bytes a throttled link has room for, about: what a slow line holds that is under way.
+const window = 4 << 10
+
 // Link is one connection through the proxy.
 type Link struct {
 	proxy          *Proxy
@@ -165,8 +182,9 @@ type way struct {
 	mu sync.Mutex
 	// swallow: what comes is read and dropped, and the sender sees nothing of it.
 	swallow bool
-	// rate is in bytes per second; 0 is unlimited.
+	// rate is in bytes per second; 0 is unlimited. free is when what was passed on so far has gone through.
 	rate int
+	free time.Time
 	// left is how many more bytes pass before the link is cut; negative is no limit.
 	left  int
 	limit bool
@@ -197,8 +215,8 @@ func (l *Link) throttle(n int) {
 	defer l.down.mu.Unlock()
 	l.down.rate = n
 	if c, ok := l.server.(*net.TCPConn); ok {
-		// A small window, so that what waits is felt by the server and not hidden in buffers of ours.
-		_ = c.SetReadBuffer(4 << 10)
+		// So that what waits is felt by the server and not hidden in buffers of ours.
+		_ = c.SetReadBuffer(window)
 	}
 }
 
@@ -279,15 +297,13 @@ func (l *Link) carry(w *way, to net.Conn, p []byte) bool {
 	delay := l.proxy.delay
 	l.proxy.mu.Unlock()
 	w.mu.Lock()
-	rate, swallow, cut := w.rate, w.swallow, w.limit && len(p) >= w.left
+	swallow, cut := w.swallow, w.limit && len(p) >= w.left
 	if w.limit {
 		p = p[:min(len(p), w.left)]
 		w.left -= len(p)
 	}
+	delay += w.passing(len(p), time.Now())
 	w.mu.Unlock()
-	if rate > 0 {
-		delay += time.Duration(len(p)) * time.Second / time.Duration(rate)
-	}
 	if delay > 0 && !l.wait(delay) {
 		return false
 	}
@@ -296,6 +312,21 @@ func (l *Link) carry(w *way, to net.Conn, p []byte) bool {
 	}
 	_, err := to.Write(p)
 	return err == nil && !cut
+}
+
+// overslept is by how much a timer may be late without the line being slower for it.
+const overslept = 300 * time.Millisecond
+
+// passing returns how long it takes from now until n more bytes have gone through. The caller holds w.mu.
+func (w *way) passing(n int, now time.Time) time.Duration {
+	if w.rate <= 0 {
+		return 0
+	}
+	if idle := now.Add(-overslept); w.free.Before(idle) {
+		w.free = now
+	}
+	w.free = w.free.Add(time.Duration(n) * time.Second / time.Duration(w.rate))
+	return max(w.free.Sub(now), 0)
 }
 
 func (l *Link) wait(d time.Duration) bool {

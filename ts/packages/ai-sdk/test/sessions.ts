@@ -1,4 +1,14 @@
-import { type Client, type Entry, HoldfastError, type RunEntry, type Sending, type Session } from "@holdfast/client";
+import {
+  type Ack,
+  type Client,
+  type Command,
+  type Entry,
+  HoldfastError,
+  type RunEntry,
+  type Sending,
+  type Session,
+  type StateEntry,
+} from "@holdfast/client";
 import type { UIMessageChunk } from "ai";
 import { type Fragment, UIEncoder } from "../../producer/src/index.ts";
 
@@ -6,10 +16,13 @@ import { type Fragment, UIEncoder } from "../../producer/src/index.ts";
 export class FakeSession {
   entries: Entry[] = [];
   outbox: Sending[] = [];
+  readonly commands: Command[] = [];
   status: Session["status"] = "live";
   error: HoldfastError | undefined;
-  /** Whether what is sent is acknowledged at once. */
+  /** Whether what is sent is acknowledged at once, and whether it then waits for its turn. */
   online = true;
+  busy = false;
+  states: ReadonlyMap<string, StateEntry> = new Map();
   readonly id: string;
   readonly #listeners = new Set<() => void>();
   #told = false;
@@ -47,11 +60,32 @@ export class FakeSession {
     return sending;
   }
 
+  get snapshot(): Pick<Session["snapshot"], "entries" | "states"> {
+    return this;
+  }
+
+  async command(command: Command): Promise<Ack> {
+    this.commands.push(command);
+    return { offset: 1, at: 0, state: "requested" };
+  }
+
   /** What is on its way arrives. */
   deliver(): void {
     const sendings = this.outbox as (Sending & { resolve(ack: object): void })[];
     this.outbox = [];
-    for (const s of sendings) s.resolve({ offset: this.write(s.data, s.id), at: 0 });
+    for (const s of sendings) {
+      if (this.busy) this.queue({ id: s.id, data: s.data });
+      s.resolve(this.busy ? { offset: 1, at: 0, state: "queued" } : { offset: this.write(s.data, s.id), at: 0 });
+    }
+  }
+
+  /** This waits for its turn now, and nothing else. */
+  queue(...held: readonly { readonly id: string; readonly data: unknown }[]): void {
+    const queue = held.map((it) => ({ ...it, u: "u", at: 0 }));
+    const base = { offset: 1, id: "", user: "", client: "", at: 0 };
+    const state: StateEntry = { ...base, kind: "state", key: "holdfast:turns", data: { policy: "queue", queue } };
+    this.states = new Map([[state.key, state]]);
+    this.changed();
   }
 
   write(data: unknown, id = ""): number {
@@ -62,8 +96,14 @@ export class FakeSession {
     return offset;
   }
 
-  run(id: string, data: unknown = undefined): FakeRun {
-    return new FakeRun(this, id, data);
+  event(data: unknown): void {
+    const offset = this.entries.length + 1;
+    this.entries = [...this.entries, { kind: "event", offset, id: "", user: "", client: "", at: 0, data }];
+    this.changed();
+  }
+
+  run(id: string, data: unknown = undefined, answers?: number): FakeRun {
+    return new FakeRun(this, id, data, answers);
   }
 
   put(run: RunEntry): void {
@@ -77,7 +117,7 @@ export class FakeRun {
   readonly #encoder = new UIEncoder();
   entry: RunEntry;
 
-  constructor(session: FakeSession, id: string, data: unknown) {
+  constructor(session: FakeSession, id: string, data: unknown, answers?: number) {
     this.#session = session;
     const offset = session.entries.length + 1;
     const base = { offset, id, user: "", client: "", at: 0, data };
@@ -91,6 +131,7 @@ export class FakeRun {
       end: undefined,
       fragments: 0,
       chain: 0,
+      answers,
     };
     session.put(this.entry);
   }

@@ -1,5 +1,5 @@
 import { Chat } from "@ai-sdk/react";
-import { HoldfastError } from "@holdfast/client";
+import { HoldfastError, queueOf } from "@holdfast/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { beforeEach, describe, expect, it } from "vitest";
 import { HoldfastChatTransport, messagesOf, type StopRequest } from "../src/index.ts";
@@ -73,6 +73,25 @@ describe("a message", () => {
     await second.sent;
     await send().sent;
     expect(session.entries).toHaveLength(1);
+  });
+
+  it("that has to wait for its turn is answered when it has had it, or is an error when it is withdrawn", async () => {
+    session.busy = true;
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    const [waits] = queueOf(session.snapshot).waiting;
+    expect([chat.status, waits?.data]).toMatchObject(["submitted", { message: { parts: [{ text: "hi" }] } }]);
+    session.queue();
+    session.run("a1", undefined, session.write(waits?.data, waits?.id)).say("Hello").end();
+    await rest();
+    expect([chat.status, ...shown(chat)]).toEqual(["ready", "user: hi", "assistant: Hello"]);
+
+    void chat.sendMessage({ text: "and?" });
+    await rest();
+    session.queue();
+    await rest();
+    expect([chat.status, (chat.error as HoldfastError).code]).toEqual(["error", "withdrawn"]);
   });
 
   it("that the server refuses is an error", async () => {
@@ -331,5 +350,44 @@ describe("stop", () => {
     session.write(asked("hi"));
     expect(await transport.stop("chat-1")).toBe(true);
     expect(stops).toEqual([{ chatId: "chat-1", session: "chat-1", answers: 1 }]);
+  });
+
+  it("is the session's own where nothing else is said", async () => {
+    const { client, session } = fakeClient();
+    const transport = new HoldfastChatTransport({ client });
+    session.write(asked("hi"));
+    expect(await transport.stop("chat-1")).toBe(true);
+    const run = session.run("a1", undefined, 1).say("Hel");
+    expect(await transport.stop("chat-1")).toBe(true);
+    run.end("stopped");
+    expect(await transport.stop("chat-1")).toBe(false);
+    expect(session.commands).toEqual([
+      { t: "stop", answers: 1 },
+      { t: "stop", run: 2 },
+    ]);
+  });
+
+  it("of an answer that nobody begins ends the waiting for it", async () => {
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    const stop = { id: "s1", answers: 1, u: "u", c: "c" };
+    session.event({ stop: { ...stop, state: "requested" } });
+    await rest();
+    expect(chat.status).toBe("submitted");
+    session.event({ stop: { ...stop, state: "unreachable" } });
+    await rest();
+    expect(chat.status).toBe("ready");
+    expect(shown(chat)).toEqual(["user: hi"]);
+  });
+
+  it("is of the run that was opened as the answer, whatever its data says", async () => {
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    session.run("other", { answers: 1 }, 99).say("not this");
+    session.run("a1", { answers: 99 }, 1).say("Hello").end();
+    await rest();
+    expect(shown(chat)).toEqual(["user: hi", "assistant: Hello"]);
   });
 });

@@ -1,7 +1,8 @@
 import type { Cancel, Env } from "../env/env.ts";
 import type { Link, OwnedFrame } from "../link.ts";
-import { apply, asked, cursorOf, cut, type SessionState, UNREAD, withPage } from "../session-state.ts";
-import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, SubItem } from "../wire.ts";
+import { withPage } from "../older.ts";
+import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
+import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
 import { answer } from "./answer.ts";
 
 /** What a hub asks of the tab that it lives in. */
@@ -308,16 +309,23 @@ export class Hub {
   }
 
   /**
-   * The server knows all tabs as one client. The ids of messages begin with the client that the tab is to itself, and so
-   * each is shown as who it is.
+   * The server knows all tabs as one client. The ids of messages and stops begin with the client that the tab is to itself,
+   * and so each is shown as who it is.
    */
   #named(frame: SessionFrame): SessionFrame {
     return frame.t === "entry" || frame.t === "run" ? this.#item(frame) : frame;
   }
 
   #item<T extends EntryItem | RunItem>(item: T): T {
-    const end = item.c === this.#client ? (item.id?.lastIndexOf(":") ?? 0) : 0;
-    return end > 0 ? { ...item, c: item.id?.slice(0, end) } : item;
+    const named = this.#author(item);
+    if (named.t === "run") return named.stop ? { ...named, stop: this.#author(named.stop) } : named;
+    const data = named.k === "event" ? (named.data as { readonly stop?: StopItem } | null | undefined) : undefined;
+    return data?.stop ? { ...named, data: { ...data, stop: this.#author(data.stop) } } : named;
+  }
+
+  #author<T extends { readonly id?: string; readonly c?: string }>(by: T): T {
+    const end = by.c === this.#client ? (by.id?.lastIndexOf(":") ?? 0) : 0;
+    return end > 0 ? { ...by, c: by.id?.slice(0, end) } : by;
   }
 
   #reply(tab: string, frames: readonly OwnedFrame[]): void {

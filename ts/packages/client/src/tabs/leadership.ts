@@ -123,7 +123,7 @@ export class Leadership {
   end(): void {
     this.hub.end();
     this.#over = true;
-    this.connection.close();
+    this.connection.disconnect();
   }
 
   /** The others come when there is something to give them: first of all the tab has it that made the connection. */

@@ -2,7 +2,7 @@ import type { Cancel, Env } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
 import { randomName } from "../identity.ts";
 import type { LinkParts, OwnedFrame } from "../link.ts";
-import type { ClientFrame } from "../wire.ts";
+import type { ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
@@ -284,7 +284,7 @@ export class Member {
     return made;
   }
 
-  #read(subs: readonly { readonly s: string; readonly last?: number }[]): void {
+  #read(subs: readonly Pick<SubItem, "s" | "last">[]): void {
     this.#reading.clear();
     for (const { s, last } of subs) this.#reading.set(s, last);
   }

@@ -27,7 +27,7 @@ export class SharedToken extends Token {
   constructor(parts: SharedTokenParts) {
     const { env, own } = parts;
     // What the tab has already, because it had to look who is signed in, serves once.
-    let first = own.usable(env.now());
+    let first = own.usable(env.now()) ? own.value : undefined;
     super(async () => {
       const kept = first;
       first = undefined;

@@ -10,9 +10,7 @@ import { claimsOf } from "./user.ts";
 
 /** When a tab that had to be alone looks whether it still has to, in ms. */
 const RETRY = 15_000;
-const NEVER = Number.POSITIVE_INFINITY;
-const { memory } = INITIAL;
-const CONNECTING: State = { name: "dialing", n: 0, since: 0, until: NEVER, gateAt: NEVER, memory };
+const CONNECTING: State = { ...INITIAL, name: "dialing" };
 const NOTHING: ConnectionStats = { connection: "", user: "", dials: 0, welcomes: 0, received: 0, sent: 0, rtt: 0 };
 
 /**
@@ -40,7 +38,7 @@ export class TabsLink implements Link {
   }
 
   get state(): State {
-    if (!this.#wanted) return { name: "idle", memory };
+    if (!this.#wanted) return INITIAL;
     return (this.#plain ?? this.#member?.shown)?.state ?? CONNECTING;
   }
 
@@ -68,10 +66,6 @@ export class TabsLink implements Link {
     this.#stopSignals?.();
     this.#stopSignals = undefined;
     this.#parts.owner.changed();
-  }
-
-  close(): void {
-    this.disconnect();
   }
 
   retry(): void {
@@ -109,7 +103,7 @@ export class TabsLink implements Link {
     const { token, env } = this.#parts;
     if (this.#givenUser !== undefined) return this.#givenUser;
     try {
-      return claimsOf(token.usable(env.now()) ?? (await token.fetch(env.now())))?.user;
+      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user;
     } catch {
       // A connection of its own finds the same, and says so.
       return undefined;
@@ -132,7 +126,7 @@ export class TabsLink implements Link {
   #leavePlain(): void {
     const plain = this.#plain;
     this.#plain = undefined;
-    plain?.close();
+    plain?.disconnect();
   }
 
   #end(): void {

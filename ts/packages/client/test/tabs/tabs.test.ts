@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { older } from "../../src/older.ts";
+import { stop, stopOf } from "../../src/stop.ts";
 import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
 
@@ -53,6 +55,35 @@ describe("sending", () => {
       ]);
       expect(tab.chat.outbox).toEqual([]);
     }
+  });
+
+  it("a stop from any tab reaches the run in all, as that tab's, and is in it for whoever comes later", async () => {
+    const { world, all } = await windows(3);
+    const [, two] = all as [Tab, Tab, Tab];
+    const run = world.server.log().openRun(undefined, { answers: 1 });
+    await world.advance(100);
+    const done = stop(two.chat, { run });
+    await world.advance(200);
+    expect(await done).toBe("requested");
+    all.push(await world.open());
+    await world.advance(200);
+    for (const { chat } of all) {
+      const stopped = { state: "requested", client: two.client.clientId };
+      expect(chat.entries.find((e) => e.offset === run)).toMatchObject({ answers: 1, stop: stopped });
+      expect(stopOf({ entries: chat.entries.filter((e) => e.kind === "event") }, { run })).toMatchObject(stopped);
+    }
+  });
+
+  it("a stop outlives the tab that led", async () => {
+    const { world, all } = await windows(2);
+    const [one, two] = all as [Tab, Tab];
+    const run = world.server.log().openRun();
+    await world.advance(100);
+    const done = stop(two.chat, { run });
+    one.close();
+    await world.advance(3_000);
+    expect(await done).toBe("requested");
+    expect(two.chat.entries.find((e) => e.offset === run)).toMatchObject({ stop: { state: "requested" } });
   });
 
   it("a signal reaches the other tabs, and not its sender", async () => {
@@ -317,7 +348,7 @@ describe("what a tab needs that the leader does not hold", () => {
     await world.advance(500);
     expect(offsets(late)).toEqual(upTo(700).slice(400));
     expect(late.state).toBe("live");
-    const more = late.chat.older(50);
+    const more = older(late.chat, 50);
     await world.advance(100);
     expect(await more).toBe(true);
     expect(offsets(late)).toEqual(upTo(700).slice(350));
