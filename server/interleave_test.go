@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -41,7 +40,7 @@ type inHand struct{ srv atomic.Pointer[server.Server] }
 func (h *inHand) RoundTrip(req *http.Request) (*http.Response, error) {
 	srv := h.srv.Load()
 	if srv == nil {
-		return nil, errors.New("the server is away")
+		return nil, runtest.ErrAway
 	}
 	rec := httptest.NewRecorder()
 	srv.ServeHTTP(rec, req)
@@ -79,8 +78,9 @@ func (h *inHand) serve(t *testing.T, db keep) (stop func()) {
 	}
 }
 
-// playOne plays with one run while its server restarts up to three times, and returns how often anybody asked for anything.
-func playOne(t *testing.T, seed uint64, ends map[holdfast.RunStatus]int) {
+// playOne plays with one run while its server restarts up to three times, and returns what was asked and told, and how the run
+// ended; nil if there was none.
+func playOne(t *testing.T, seed uint64) (*runtest.History, *runtest.Outcome) {
 	t.Helper()
 	var h inHand
 	db := keep{memory.New(memory.Options{})}
@@ -106,25 +106,29 @@ func playOne(t *testing.T, seed uint64, ends map[holdfast.RunStatus]int) {
 		t.Fatal(err)
 	}
 	stop()
-	if err := history.Check(); err != nil {
-		t.Errorf("play %d: %v", seed, err)
-	}
-	if out == nil {
-		ends["none"]++
-		return
-	}
-	ends[out.Status]++
-	if err := out.Check(); err != nil {
-		t.Errorf("play %d: %v", seed, err)
-	}
+	return history, out
 }
 
 // TestClause7_EveryInterleavingEndsOnce lets producers, people who press Stop, crashes, take-overs, leases that lapse and
 // restarts meet at random. Each run ends once, and there is an order of all that was asked which explains all that was told.
 func TestClause7_EveryInterleavingEndsOnce(t *testing.T) {
-	ends := map[holdfast.RunStatus]int{}
+	ends, asked := map[holdfast.RunStatus]int{}, 0
 	for seed := range interleavings() {
-		synctest.Test(t, func(t *testing.T) { playOne(t, seed, ends) })
+		var history *runtest.History
+		var out *runtest.Outcome
+		synctest.Test(t, func(t *testing.T) { history, out = playOne(t, seed) })
+		if err := history.Check(); err != nil {
+			t.Errorf("play %d: %v", seed, err)
+		}
+		asked += history.Len()
+		if out == nil {
+			ends["none"]++
+			continue
+		}
+		ends[out.Status]++
+		if err := out.Check(); err != nil {
+			t.Errorf("play %d: %v", seed, err)
+		}
 	}
-	t.Logf("the ends of %d: %v", interleavings(), ends)
+	t.Logf("%d runs, %d requests; they ended as %v", interleavings(), asked, ends)
 }

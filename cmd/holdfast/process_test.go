@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(asProducer) != "" {
+		produce(os.Args)
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -48,6 +52,8 @@ type process struct {
 	key  auth.Key
 	cmd  *exec.Cmd
 	out  bytes.Buffer
+	// wake are the watching clients' way to come back at once.
+	wake []func()
 }
 
 // startProcess starts holdfast serve on a free port, with a data folder of its own.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -65,6 +67,15 @@ func (a *API) Say(ctx context.Context) error {
 	return err
 }
 
+// ErrAway is what HTTP returns for a request that surely did not reach the server.
+var ErrAway = errors.New("the server is away")
+
+// away reports whether a request was surely not heard: nobody took the connection.
+func away(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, ErrAway) || errors.As(err, &op) && op.Op == "dial"
+}
+
 // do makes a request.
 func (a *API) do(ctx context.Context, who int, ask Ask) Told {
 	method, path, body := http.MethodPost, fmt.Sprintf("/runs/%d", a.Run()), map[string]any{"fence": ask.Fence}
@@ -89,6 +100,8 @@ func (a *API) do(ctx context.Context, who int, ask Ask) Told {
 	text, code, err := a.ask(ctx, method, path, body)
 	var r runJSON
 	switch {
+	case away(err):
+		return Told{Lost: true, away: true}
 	case err != nil:
 		return Told{Lost: true}
 	case code != "":

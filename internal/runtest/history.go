@@ -21,6 +21,9 @@ type History struct {
 func (h *History) call(who int, a Ask, do func() Told) Told {
 	began := h.tick()
 	told := do()
+	if told.away {
+		return told
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now++

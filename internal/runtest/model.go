@@ -44,6 +44,8 @@ type Ask struct {
 type Told struct {
 	// Lost: there was no answer, so that nobody knows whether it was heard.
 	Lost bool
+	// away: it was surely not heard, and so is none of the history.
+	away bool
 	// Code is why it was refused, or empty.
 	Code holdfast.Code
 	// How the run stands; Append tells only Fragments.

@@ -12,6 +12,7 @@ import (
 
 // Outcome is how the run ended, as the log has it.
 type Outcome struct {
+	Run       holdfast.Offset
 	Status    holdfast.RunStatus
 	Fragments int
 	Text      string
@@ -27,8 +28,9 @@ func (a *API) Outcome(ctx context.Context) (*Outcome, error) {
 	}
 	var page struct {
 		Entries []struct {
-			Kind holdfast.Kind `json:"kind"`
-			Data struct {
+			Offset holdfast.Offset `json:"offset"`
+			Kind   holdfast.Kind   `json:"kind"`
+			Data   struct {
 				Stop struct {
 					State holdfast.StopState `json:"state"`
 				} `json:"stop"`
@@ -57,7 +59,7 @@ func (a *API) Outcome(ctx context.Context) (*Outcome, error) {
 		if out != nil {
 			return nil, fmt.Errorf("there are two runs")
 		}
-		out = &Outcome{Status: e.Run.Status, Fragments: e.Run.Fragments}
+		out = &Outcome{Run: e.Offset, Status: e.Run.Status, Fragments: e.Run.Fragments}
 		for _, b := range e.Run.Body {
 			out.Text += b.Text
 		}

@@ -1,4 +1,4 @@
-import { answer, type Client, type MessageEntry, requestsOf, type Session } from "@holdfast/client";
+import { answer, type Client, type MessageEntry, older, requestsOf, type Session } from "@holdfast/client";
 import { element, setText } from "./element.ts";
 import { textOf } from "./message-view.ts";
 import { RequestView } from "./request-view.ts";
@@ -68,7 +68,7 @@ export class TaskView {
       this.#session.send({ type: "start" });
       this.#scroller.toEnd();
     });
-    this.#older.addEventListener("click", () => void this.#session.older(100).catch(() => {}));
+    this.#older.addEventListener("click", () => void older(this.#session, 100).catch(() => {}));
     this.#session.subscribe(() => this.#draw());
     this.#draw();
   }

@@ -22,6 +22,7 @@ export { older } from "./older.ts";
 export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
 export { answer, type Answered, requestsOf, type SessionRequest, type Settled } from "./requests.ts";
+export { type LeftQueue, move, queueOf, type TurnPolicy, type TurnQueue, type Waiting, withdraw } from "./queue.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export { type Cached, cached, type SessionCache } from "./session-cache.ts";
 export { stop, stopOf, type StopTarget } from "./stop.ts";

@@ -73,7 +73,16 @@ export type CommandFrame =
   /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
   | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number }
   /** Answers a request, by its offset. */
-  | { readonly t: "answer"; readonly s: string; readonly id: string; readonly request: number; readonly data: unknown };
+  | { readonly t: "answer"; readonly s: string; readonly id: string; readonly request: number; readonly data: unknown }
+  /** Changes what waits for its turn; `of` is a message by its sender, left out for one's own, and `to` its new place. */
+  | {
+      readonly t: "queue";
+      readonly s: string;
+      readonly id: string;
+      readonly do: "withdraw" | "move";
+      readonly of: { readonly u?: string; readonly id: string };
+      readonly to?: number;
+    };
 
 export interface WelcomeFrame {
   readonly t: "welcome";
@@ -219,7 +228,7 @@ export interface AckFrame {
   readonly g: number;
   readonly at: number;
   readonly dup?: boolean;
-  /** In the answer to a command: how that stands. */
+  /** In the answer to a command: how that stands. Of a message that is no entry: what became of it. */
   readonly state?: string;
   /** Of an answer: another one was first, of this user and client if of anybody. */
   readonly lost?: boolean;

@@ -110,6 +110,22 @@ export class FakeLog {
     return { item, won: true };
   }
 
+  /** Who waits for their turns: while there are any, what is sent waits too. */
+  queue: { readonly id: string; readonly u: string; readonly at: number; readonly data: unknown }[] | undefined;
+
+  showQueue(out: readonly { readonly id: string; readonly u: string; readonly state: string }[] = []) {
+    const queue = this.queue ?? [];
+    const shown = { policy: "queue", turn: queue.length ? 1 : null, queue, ...(out.length && { out }) };
+    return this.append("state", shown, { key: "holdfast:turns" });
+  }
+
+  /** The next one has its turn. */
+  letIn(): void {
+    const next = this.queue?.shift();
+    if (next) this.append("message", next.data, { id: next.id, u: next.u, c: "me" });
+    this.showQueue();
+  }
+
   /** The log is deleted, and another one begun. */
   replace(epoch: string): void {
     this.epoch = epoch;
@@ -338,6 +354,8 @@ export class FakeServer {
         return this.#stop(frame, pipe);
       case "answer":
         return this.#answer(frame, pipe);
+      case "queue":
+        return this.#queue(frame, pipe);
       case "page": {
         const { s, id, before = 0, limit = 50 } = frame;
         const log = this.log(s);
@@ -391,7 +409,16 @@ export class FakeServer {
   #send({ s, id, data }: Extract<ClientFrame, { t: "send" }>, pipe: FakePipe): void {
     const refusal = this.refuse(id);
     if (refusal) return this.say({ t: "err", re: "send", s, id, msg: "no", ...refusal }, pipe);
-    const { o, g, dup } = this.log(s).append("message", data, { id, u: "anna", c: "me" });
+    const log = this.log(s);
+    if (log.queue) {
+      const dup = log.queue.some((held) => held.id === id);
+      if (!dup) log.queue.push({ id, u: "anna", at: this.#env.now(), data });
+      const { o, g } = dup ? { o: log.head, g: log.head * 7 } : log.showQueue();
+      if (this.acks)
+        this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }), state: "queued" }, pipe);
+      return;
+    }
+    const { o, g, dup } = log.append("message", data, { id, u: "anna", c: "me" });
     if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }) }, pipe);
   }
 
@@ -412,5 +439,16 @@ export class FakeServer {
     const on = { ...(run !== undefined && { run }), ...(answers !== undefined && { answers }) };
     const { o, g } = this.log(s).stop({ id, u: "anna", c: "me", state }, on);
     if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
+  }
+
+  #queue({ s, id, of, to, do: what }: Extract<ClientFrame, { t: "queue" }>, pipe: FakePipe): void {
+    const log = this.log(s);
+    const held = log.queue?.find((it) => it.id === of.id && it.u === (of.u ?? "anna"));
+    if (!held) return this.say({ t: "err", re: "queue", s, id, code: "conflict", msg: "it has had its turn" }, pipe);
+    log.queue = log.queue?.filter((it) => it !== held);
+    if (what === "move") log.queue?.splice(to ?? 0, 0, held);
+    const state = what === "move" ? "moved" : "withdrawn";
+    const { o, g } = log.showQueue(what === "move" ? [] : [{ id: held.id, u: held.u, state }]);
+    this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
   }
 }

@@ -70,6 +70,11 @@ function typed(frame: Golden["frame"]): ClientFrame {
       const { s, id, run, answers } = f;
       return { t: "stop", s, id, ...(run && { run }), ...(answers && { answers }) };
     }
+    case "queue": {
+      const { s, id, of, to } = f;
+      const ref = { ...(of.u && { u: of.u }), id: of.id };
+      return { t: "queue", s, id, do: f.do, of: ref, ...(to !== undefined && { to }) };
+    }
     case "signal":
       return { t: "signal", s: f.s, data: f.data };
     case "token":
