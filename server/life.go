@@ -64,15 +64,22 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, spread)
 	s.halt()
 	for _, l := range s.lanes {
-		l.Leave(spread)
+		l.Leaving()
 	}
+	var byes sync.WaitGroup
+	byes.Go(func() { // ends when all were told
+		for _, l := range s.lanes {
+			l.Leave(spread)
+		}
+	})
 	stopParts()
 	if succeeded {
-		// At once: the other one waits for it, and so do all clients by now.
+		// While the clients are told: the other one waits for it, and so will they in a moment.
 		if err := s.closeStore(); err != nil {
 			s.opts.Logger.Error("closing the store", "err", err)
 		}
 	}
+	byes.Wait()
 	s.await(ctx)
 }
 

@@ -95,8 +95,8 @@ func (l *Lane) add(c *Conn) {
 // Leave tells the lane's connections, and those that still come, to come back within a time, and ends them. Connections do
 // not watch a context for that: it would cost each of many some hundred bytes.
 func (l *Lane) Leave(spread time.Duration) {
+	l.Leaving()
 	l.mu.Lock()
-	l.leaving = true
 	all := slices.Clone(l.conns)
 	l.mu.Unlock()
 	for _, c := range all {

@@ -150,7 +150,9 @@ func (a *api) admit(c *call, rt route) error {
 	}
 	if a.Available != nil && rt.access != forAnyone {
 		if err := a.Available(c.r.Context()); err != nil {
-			return err
+			// The next request is to find another server, if there is a proxy in front that knows one.
+			c.w.Header().Set("Connection", "close")
+			return &elsewhere{err}
 		}
 	}
 	if strings.Contains(rt.path, "{session}") {
