@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/clientlog"
+	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -43,6 +45,13 @@ func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, da
 // Report is the log of one client.
 type Report = clientlog.Report
 
+// Limits bound what a server gives. Rates are per second, with some more for a short time; zero fields do not bound. A
+// connection that is too many is told so, and when to come back, by a bye with code 1013 or 4404.
+type Limits = limits.Limits
+
+// Bounds are the limits of one scope; see [Limits].
+type Bounds = limits.Bounds
+
 // Options are what a server is made with. Auth is required; every other field may be left out.
 type Options struct {
 	// Auth verifies tokens. There is no default: a server without it would serve anyone.
@@ -69,6 +78,9 @@ type Options struct {
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
 	Origins []string
+	// TrustedProxies are the networks of the proxies in front, whose X-Forwarded-For is believed. Default: none, and a client's
+	// address is that of whoever connected. Trust only proxies that set or extend the header themselves.
+	TrustedProxies []netip.Prefix
 	// HelloTimeout is how long a connection may take to authenticate, and one in standby to be taken. Default: 10 s. A long
 	// one lets strangers hold sockets.
 	HelloTimeout time.Duration
@@ -106,6 +118,10 @@ type Options struct {
 	Last int
 	// Lanes is how many goroutines write to connections. Default: one per core.
 	Lanes int
+
+	// Limits bound what this node, one user and one address may have, of all connections together; see [Limits]. They can be
+	// changed with [Server.SetLimits]. Default: nothing is bounded.
+	Limits Limits
 
 	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it. Records that belong to a
 	// request with a W3C trace context have its ids, as trace_id and span_id.

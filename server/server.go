@@ -35,7 +35,9 @@ import (
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/remote"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -76,6 +78,7 @@ type Server struct {
 	closed  error
 	// pace is how fast clients come.
 	pace drain.Pace
+	gate *limits.Gate
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -97,6 +100,7 @@ func New(o Options) (*Server, error) {
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
+	s.gate = limits.New(o.Limits, o.Now)
 	s.conns = s.connConfig()
 	if s.hooks, err = s.newWebhooks(); err != nil {
 		return nil, err
@@ -115,10 +119,11 @@ func New(o Options) (*Server, error) {
 func (s *Server) carriages(pages origin.Allowed) {
 	// A hello may be larger than any send: it names all sessions that a client reads.
 	most := max(s.opts.MaxData, defaultMaxData) + messageRoom
-	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most})
+	from := remote.Trusted(s.opts.TrustedProxies).Of
+	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most, Remote: from})
 	s.http = fallback.NewHandler(s.serve, fallback.Options{
 		Origins: pages, MaxMessage: most, MaxBody: wire.MaxMessage + messageRoom, MaxMessages: 1 + wire.MaxAside, Turn: pollTurn,
-		Ready: s.welcoming,
+		Ready: s.welcoming, Remote: from,
 	})
 }
 
@@ -126,7 +131,7 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends: ending.NewBook(o.Logger, o.Now, nil, nil), Open: s.open, Pace: &s.pace,
+		Ends: ending.NewBook(o.Logger, o.Now, nil, nil), Open: s.open, Pace: &s.pace, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -135,9 +140,9 @@ func (s *Server) connConfig() *conn.Config {
 
 func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/ws/", s.ws)
-	mux.Handle("/v1/ws/{n}/events", s.http)
-	mux.Handle("/v1/ws/{n}/poll", s.http)
+	mux.Handle("/v1/ws/", s.whileWelcoming(s.ws))
+	mux.Handle("/v1/ws/{n}/events", s.whileWelcoming(s.http))
+	mux.Handle("/v1/ws/{n}/poll", s.whileWelcoming(s.http))
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
 		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
@@ -170,8 +175,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 // readyz tells a load balancer whether to send connections here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !s.welcoming() {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		notNow(w)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast/holdfast/internal/drain"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
@@ -46,6 +47,8 @@ type Config struct {
 	Rate   float64
 	Burst  int
 	Asides *quota.Quota
+	// Gate bounds what a node, a user and an address have, of all connections together. Nil: nothing does.
+	Gate *limits.Gate
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 

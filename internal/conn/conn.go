@@ -16,6 +16,7 @@ package conn
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,9 +66,12 @@ type Conn struct {
 	// who want to know what is read.
 	subs []*sub
 	// limit is made with the first frame after hello: many connections only listen.
-	limit  *rate.Limiter
-	client holdfast.ClientID
-	agent  string
+	limit, byteLimit *rate.Limiter
+	client           holdfast.ClientID
+	agent            string
+	// from is the client's address. entered and signedIn: it was counted in, as somebody's and as its user's.
+	from              netip.Addr
+	entered, signedIn bool
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
@@ -150,6 +154,7 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 		early: uint16(cfg.Jitter(earliness)),
 	}
 	c.lane.add(c)
+	c.enter()
 	if d, ok := t.(transport.Detacher); ok {
 		d.Detach(c)
 		return
@@ -174,6 +179,7 @@ func (c *Conn) Ended(err error) {
 		c.answered()
 	}
 	c.lane.remove(c)
+	defer c.signOut()
 	for _, s := range c.subs {
 		s.leave()
 	}
@@ -329,6 +335,7 @@ func (s *sub) leave() {
 	s.gone.Store(true)
 	s.membership.Leave()
 	c := s.conn
+	c.cfg.Gate.Part(c.grant.Load().User)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.dirty = slices.DeleteFunc(c.out.dirty, func(x *sub) bool { return x == s })

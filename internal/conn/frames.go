@@ -37,10 +37,7 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.attach(ctx, f)
 		return
 	}
-	if c.limit == nil {
-		c.limit = c.limiter()
-	}
-	if !c.limit.AllowN(c.cfg.now(), min(cost(f), c.cfg.Burst)) {
+	if !c.allowed(f, len(msg)) {
 		c.limited(ctx, f)
 		return
 	}
@@ -180,6 +177,9 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
+	if !c.signIn() {
+		return
+	}
 	ghost, ok := c.cfg.Hub.Attach(c)
 	if !ok {
 		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
@@ -259,6 +259,11 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		return
 	}
 	c.unsubscribe(f.Session)
+	if !c.cfg.Gate.Join(c.grant.Load().User) {
+		err := tooManySessions()
+		c.answer(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
+		return
+	}
 	last := f.Last
 	if last <= 0 {
 		last = c.cfg.Last
