@@ -148,6 +148,10 @@ func (a *api) admit(c *call, rt route) error {
 			return err
 		}
 	}
+	if rt.access != forAnyone {
+		// Who has shown a token may take time: net/http would take a deadline that passes for the client's leaving.
+		_ = c.rc.SetReadDeadline(time.Time{})
+	}
 	if a.Available != nil && rt.access != forAnyone {
 		if err := a.Available(c.r.Context()); err != nil {
 			// The next request is to find another server, if there is a proxy in front that knows one.
