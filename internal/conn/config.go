@@ -52,6 +52,10 @@ type Config struct {
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 
+	// Answered is told how each subscription was answered, and whether the client had come with a cursor. It must be quick. Nil:
+	// nobody is told.
+	Answered func(outcome holdfast.Outcome, resume bool)
+
 	// Jitter returns a random duration below the one given, by which a connection pings early.
 	Jitter func(time.Duration) time.Duration
 	// Now is the clock.
@@ -61,6 +65,12 @@ type Config struct {
 }
 
 func (cfg *Config) now() time.Time { return cfg.Now() }
+
+func (cfg *Config) answered(outcome holdfast.Outcome, resume bool) {
+	if cfg.Answered != nil {
+		cfg.Answered(outcome, resume)
+	}
+}
 
 // lane deals connections out in turn.
 func (cfg *Config) lane() *Lane { return cfg.Lanes[int(cfg.next.Add(1))%len(cfg.Lanes)] }

@@ -77,6 +77,8 @@ type Conn struct {
 	lastIn, lastOut atomic.Int64
 	// bytesIn and bytesOut are those of the messages that came and of what was written.
 	bytesIn, bytesOut atomic.Int64
+	// resumed is how many subscriptions were continued where the client had left off.
+	resumed atomic.Int32
 	// handling: the reading side is at a message, and does not hear those after it.
 	handling atomic.Bool
 	// hidden: nobody sees the client's page.
@@ -137,6 +139,8 @@ type sub struct {
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
 	dirty atomic.Bool
+	// returned: it came with a cursor, so that the answer is one to a resume. Set before it is first woken.
+	returned bool
 	// gone: unsubscribed, or replaced by a later subscription to the same session.
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
@@ -213,14 +217,18 @@ func (c *Conn) answered() {
 func (c *Conn) Describe() hub.ConnInfo {
 	c.mu.Lock()
 	names := make([]holdfast.SessionID, len(c.subs))
+	positions := make([]hub.Progress, len(c.subs))
 	for i, s := range c.subs {
 		names[i] = s.session
+		at := holdfast.Offset(s.at.Load())
+		positions[i] = hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())}
 	}
 	c.mu.Unlock()
 	info := c.t.Info()
 	d := hub.ConnInfo{
 		ID: c.id, Client: c.client, Generation: c.gen, Transport: info.Transport, Remote: info.Remote.String(), Agent: c.agent,
-		Since: c.started, Sessions: names,
+		Since: c.started, Sessions: names, Positions: positions, Heard: c.started.Add(time.Duration(c.lastIn.Load())),
+		Said: c.started.Add(time.Duration(c.lastOut.Load())), In: c.bytesIn.Load(), Out: c.bytesOut.Load(), Resumed: int(c.resumed.Load()),
 	}
 	if g := c.grant.Load(); g != nil {
 		d.User = g.User

@@ -253,6 +253,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
+		c.cfg.answered(holdfast.Denied, f.Cursor != nil)
 		c.answer(&wire.SubAnswer{
 			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
 		})
@@ -269,7 +270,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session}
+	s := &sub{conn: c, session: f.Session, returned: f.Cursor != nil}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))

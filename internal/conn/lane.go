@@ -6,10 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/tail"
-	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -39,7 +37,9 @@ type Lane struct {
 	woken   []hub.Reader
 	last    fanout
 	swept   []*Conn
-	pumps   sync.WaitGroup
+	// doomed are those whose time is over, and who are ended some at a time.
+	doomed []*Conn
+	pumps  sync.WaitGroup
 }
 
 // fanout is what the lane wrote last, if it was nothing but what follows one place in one tail. In a burst thousands of
@@ -119,15 +119,12 @@ func (l *Lane) Run(ctx context.Context) {
 	defer tick.Stop()
 	defer l.pumps.Wait()
 	for {
-		select {
-		case <-ctx.Done():
+		if !l.wait(ctx, tick.C) {
 			return
-		case <-tick.C:
-			l.sweep()
-			continue
-		case <-l.bell:
 		}
-		for l.round(ctx) {
+		for busy := true; busy; {
+			some := l.endSome()
+			busy = l.round(ctx) || some
 			select {
 			case <-tick.C: // here too, or a lane that is never idle would never look
 				l.sweep()
@@ -136,6 +133,18 @@ func (l *Lane) Run(ctx context.Context) {
 		}
 		l.last = fanout{bytes: l.last.bytes[:0]}
 	}
+}
+
+// wait waits until there is something to do; false if ctx has ended.
+func (l *Lane) wait(ctx context.Context, tick <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+		l.sweep()
+	case <-l.bell:
+	}
+	return true
 }
 
 // round wakes whom topics changed for and writes to all connections that are ready; false means that there were none.
@@ -157,57 +166,6 @@ func (l *Lane) round(ctx context.Context) bool {
 	return len(l.turn.topics) > 0 || len(l.turn.ready) > 0
 }
 
-// sweep looks after time: hellos and takes that do not come, peers gone silent, beats, tokens that expire.
-func (l *Lane) sweep() {
-	l.mu.Lock()
-	l.swept = append(l.swept, l.conns...)
-	l.mu.Unlock()
-	for _, c := range l.swept {
-		c.tick(c.cfg.now())
-	}
-	clear(l.swept)
-	l.swept = l.swept[:0]
-}
-
-// tick does what the time of day asks of one connection.
-func (c *Conn) tick(now time.Time) {
-	age := now.Sub(c.started)
-	// In this order. lastIn is set before handling ends, and hidden between the two: a client that has just said that it is
-	// seen again is never measured by the shorter beat without the word that said so.
-	beat := c.beat()
-	handling := c.handling.Load()
-	silent := age - time.Duration(c.lastIn.Load())
-	c.mu.Lock()
-	end := c.out.end
-	c.mu.Unlock()
-	if end != nil {
-		if now.Sub(end.since) > endTimeout {
-			c.t.Abort()
-		}
-		return
-	}
-	switch c.stands() {
-	case stranger:
-		c.overdue(age, "hello", handling)
-	case standby:
-		c.overdue(age, "take", handling)
-	case attached:
-		c.keepAlive(age, silent, beat, handling)
-		c.checkToken(now)
-	}
-}
-
-// keepAlive pings, and ends a connection whose client, though it could speak, has been silent for too long.
-func (c *Conn) keepAlive(age, silent, beat time.Duration, handling bool) {
-	switch {
-	case silent > beat*5/2 && !handling && c.reach == transport.Both:
-		c.bye(holdfast.CloseTimeout, "nothing was heard from the client for too long", 0, 0)
-	case age-time.Duration(c.lastOut.Load()) > beat-c.hurry(beat):
-		c.lastOut.Store(int64(age))
-		c.push(&wire.Ping{N: uint64(age / time.Millisecond)})
-	}
-}
-
 // endTimeout is how long a goodbye may take to be written and answered before the socket is dropped.
 const endTimeout = 3 * time.Second
 
@@ -216,20 +174,6 @@ const expiryNotice = 30 * time.Second
 
 // expiryGrace is how long after its end a token still serves a connection that was told to refresh it.
 const expiryGrace = 10 * time.Second
-
-func (c *Conn) checkToken(now time.Time) {
-	g := c.grant.Load()
-	if g == nil || g.Expires.IsZero() {
-		return
-	}
-	left := g.Expires.Sub(now)
-	switch {
-	case left < -expiryGrace:
-		c.bye(holdfast.CloseExpired, "the token has expired", 0, 0)
-	case left < expiryNotice && c.warned.Swap(g) != g:
-		c.push(&wire.Expiring{In: max(left, 0).Milliseconds()})
-	}
-}
 
 // push queues a frame that nobody asked for; unlike answer it never waits.
 func (c *Conn) push(f wire.ServerFrame) {

@@ -25,8 +25,10 @@ type Reader struct {
 	// last is how many entries a snapshot goes back.
 	last  int32
 	phase phase
-	// caughtUp: the live frame has been sent since the last answer.
-	caughtUp bool
+	// caughtUp: the live frame has been sent since the last answer. told: Outcome has told of outcome, which that
+	// answer had.
+	caughtUp, told bool
+	outcome        holdfast.Outcome
 	// ahead holds what a snapshot sends besides the entries from its beginning on.
 	ahead [][]byte
 }
@@ -61,6 +63,15 @@ func (r *Reader) Offset() holdfast.Offset {
 		return 0
 	}
 	return r.cursor.Offset
+}
+
+// Outcome returns how the reader was answered, once for each answer, and "" otherwise.
+func (r *Reader) Outcome() holdfast.Outcome {
+	if r.told {
+		return ""
+	}
+	r.told = true
+	return r.outcome
 }
 
 // Batch is some frames for a reader, in order.
@@ -139,6 +150,7 @@ func (r *Reader) answerFromTail() bool {
 		return false
 	}
 	r.place, r.cursor, r.phase, r.caughtUp, r.skip = at, cursor, live, false, nil
+	r.outcome, r.told = holdfast.Continuous, false
 	r.ahead = [][]byte{wire.Append(nil, &wire.SubAnswer{
 		Session: r.tail.session, Outcome: holdfast.Continuous, Epoch: r.cursor.Epoch,
 		From: r.cursor.Offset + 1, Head: r.tail.headOffset(), More: r.cursor.Offset > 0,
@@ -198,6 +210,7 @@ func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 
 func (r *Reader) answered(info *driver.Info, outcome holdfast.Outcome, from holdfast.Offset, before [][]byte) Batch {
 	r.phase, r.caughtUp = reading, false
+	r.outcome, r.told = outcome, false
 	answer := wire.Append(nil, &wire.SubAnswer{
 		Session: r.tail.session, Outcome: outcome, Epoch: info.Epoch, From: from, Head: info.Head,
 		More: from > max(info.First, 1),

@@ -408,6 +408,9 @@ func (t *Tail) endLocked() place {
 }
 
 // headOffset returns the session's last offset, as far as the tail knows.
+// Head returns the head of the session as it is known here; 0 if nobody has read it yet.
+func (t *Tail) Head() holdfast.Offset { return t.headOffset() }
+
 func (t *Tail) headOffset() holdfast.Offset {
 	t.mu.Lock()
 	defer t.mu.Unlock()
