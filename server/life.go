@@ -164,11 +164,15 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 			return err
 		}
 	}
+	if err := s.revoked.Load(ctx); err != nil {
+		return err
+	}
 	if err := s.leases.load(ctx, s.store); err != nil {
 		return err
 	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
+	part(s.tidyRevocations)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	if s.opts.OnMessage != nil {
 		part(s.deliver)

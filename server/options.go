@@ -98,6 +98,9 @@ type Options struct {
 	// StopGrace is how long a producer has to heed a stop before the server ends the run itself, and says that the producer was
 	// unreachable. Default: 5 s. It is looked at once a second.
 	StopGrace time.Duration
+	// RevocationAge is how long a revocation is kept that does not say until when: as long as the longest-lived tokens live.
+	// Default: 30 days. Negative: for ever.
+	RevocationAge time.Duration
 	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
 	// served, if there is a Successor, and the rest after they were told to go. Default: 5 s.
 	Drain time.Duration
@@ -162,6 +165,9 @@ func (o *Options) setDefaults() error {
 	def(&o.Lease, 60*time.Second)
 	def(&o.StopGrace, 5*time.Second)
 	def(&o.Drain, 5*time.Second)
+	if o.RevocationAge == 0 {
+		o.RevocationAge = 30 * 24 * time.Hour
+	}
 	def(&o.MaxData, defaultMaxData)
 	if most := wire.MaxMessage - messageRoom; o.MaxData > most {
 		return holdfast.Errorf(holdfast.CodeInvalid, "MaxData is %d; it may be at most %d, so that an entry fits in a message of the protocol", o.MaxData, most)

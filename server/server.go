@@ -38,6 +38,7 @@ import (
 	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/remote"
+	"github.com/holdfast/holdfast/internal/revocation"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -52,6 +53,7 @@ import (
 type Server struct {
 	// Static after construction.
 	opts    Options
+	auth    revocation.Auth
 	store   *store.Store
 	hub     *hub.Hub
 	lanes   []*conn.Lane
@@ -79,6 +81,8 @@ type Server struct {
 	// pace is how fast clients come.
 	pace drain.Pace
 	gate *limits.Gate
+	// revoked is what tokens do not allow any more.
+	revoked *revocation.Book
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -101,6 +105,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.gate = limits.New(o.Limits, o.Now)
+	s.revoked = revocation.New(db, o.Now)
+	s.auth = s.revoked.Over(o.Auth)
 	s.conns = s.connConfig()
 	if s.hooks, err = s.newWebhooks(); err != nil {
 		return nil, err
@@ -130,7 +136,7 @@ func (s *Server) carriages(pages origin.Allowed) {
 func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
-		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
+		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
 		Ends: ending.NewBook(o.Logger, o.Now, nil, nil), Open: s.open, Pace: &s.pace, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
@@ -145,12 +151,12 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/{n}/poll", s.whileWelcoming(s.http))
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.auth, Origins: pages, Ready: s.welcoming, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
-		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
+		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
 		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
 	}
 	if s.hooks != nil {

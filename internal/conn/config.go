@@ -52,6 +52,8 @@ type Config struct {
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 
+	// Revoke returns what revocations leave of a grant in the hands of a client. Nil: all.
+	Revoke func(holdfast.Grant, holdfast.ClientID) (holdfast.Grant, error)
 	// Answered is told how each subscription was answered, and whether the client had come with a cursor. It must be quick. Nil:
 	// nobody is told.
 	Answered func(outcome holdfast.Outcome, resume bool)

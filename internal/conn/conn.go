@@ -330,7 +330,7 @@ func (s *sub) Signal(frame []byte) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.owner == closed || c.out.end != nil || len(c.out.control) > c.cfg.MaxControl {
+	if c.out.owner == closed || c.out.end != nil || s.gone.Load() || len(c.out.control) > c.cfg.MaxControl {
 		return
 	}
 	c.out.control = c.t.AppendMessage(c.out.control, frame)

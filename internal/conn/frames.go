@@ -146,11 +146,11 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
 		return
 	}
+	c.client, c.agent = h.Client, clip(h.Agent, 128)
 	grant, ok := c.verify(ctx, h.Token)
 	if !ok {
 		return
 	}
-	c.client, c.agent = h.Client, clip(h.Agent, 128)
 	c.grant.Store(&grant)
 	switch h.Mode {
 	case wire.ModeStandby:
@@ -191,6 +191,10 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 		before = ghost.Describe().ID
 		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
 	}
+	// From here on a revocation finds the connection; one that came before may have missed it.
+	if ended, _ := c.Recheck(); ended {
+		return
+	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
 	c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before)
@@ -228,6 +232,9 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
 	defer cancel()
 	grant, err := c.cfg.Auth.Verify(ctx, token)
+	if err == nil {
+		grant, err = c.remains(grant)
+	}
 	switch holdfast.CodeOf(err) {
 	case "":
 	case holdfast.CodeUnauthorized, holdfast.CodeForbidden, holdfast.CodeInvalid:
@@ -278,6 +285,10 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	defer c.mu.Unlock()
 	c.subs = append(c.subs, s)
 	if c.out.owner == closed {
+		return
+	}
+	// The right may have been taken back since it was looked at, by somebody who did not find the reading here yet.
+	if c.barLocked(s); s.gone.Load() {
 		return
 	}
 	c.out.dirty = append(c.out.dirty, s)
@@ -457,6 +468,9 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
 	defer cancel()
 	grant, err := c.cfg.Auth.Verify(ctx, f.Token)
+	if err == nil {
+		grant, err = c.remains(grant)
+	}
 	if err == nil && grant.User != c.grant.Load().User {
 		err = holdfast.Errorf(holdfast.CodeForbidden, "the token is another user's; reconnect to change users")
 	}
@@ -465,6 +479,9 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 		return
 	}
 	c.grant.Store(&grant)
+	if ended, _ := c.Recheck(); ended { // by a revocation that came while the token was verified
+		return
+	}
 	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
 	for _, s := range slices.Clone(c.subs) {
 		if !grant.Allows(holdfast.ActionRead, s.session) {

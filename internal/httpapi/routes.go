@@ -60,6 +60,9 @@ func (a *api) routes() []route {
 		{method: "DELETE", path: "/v1/users/{user}/connections", access: forBackend, handle: a.deleteUserConnections},
 		{method: "DELETE", path: "/v1/connections/{conn}", access: forBackend, handle: a.deleteConnection},
 		{method: "POST", path: "/v1/connections/{conn}/report", access: forBackend, handle: a.askReport},
+		{method: "POST", path: "/v1/revocations", access: forBackend, handle: a.postRevocation},
+		{method: "GET", path: "/v1/revocations", access: forBackend, handle: a.getRevocations},
+		{method: "DELETE", path: "/v1/revocations/{revocation}", access: forBackend, handle: a.deleteRevocation},
 		{method: "GET", path: "/v1/openapi.json", access: forAnyone, handle: a.getOpenAPI},
 	}
 }
