@@ -190,7 +190,7 @@ func (c *Client) refusal(l *link, f *wire.ErrFrame) {
 		c.notBefore = time.Now().Add(max(millis(f.After), leastPause))
 	}
 	switch f.Re {
-	case wire.TypeSend:
+	case wire.TypeSend, wire.TypeAnswer, wire.TypeQueue:
 		if again {
 			c.outbox.again(f.Session, f.ID)
 		} else {

@@ -233,7 +233,10 @@ func gateBeside(m machine, e event, at moment) (machine, []effect) {
 	switch {
 	case m.gateAt < never:
 		return m, nil
-	case !e.ok || !m.mem.mayRedial(at.now):
+	case !e.ok:
+		m.gateAt, m.mem.approvedAt = at.now+gatePause, 0
+		return m, nil
+	case !m.mem.mayRedial(at.now):
 		m.gateAt = at.now + gatePause
 		return m, nil
 	}
@@ -290,16 +293,17 @@ func gateAnswered(m machine, e event, at moment) (machine, []effect) {
 		return m, nil
 	}
 	mem := m.mem
+	mem.approvedAt = at.now
 	if !e.ok {
 		mem.approvedAt = 0
-		if e.after > 0 {
-			return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
-		}
-		return backOff(mem, at, m.reason)
 	}
-	until := mem.penance(at.now)
-	mem.approvedAt = at.now
-	if until != 0 {
+	until := m.mem.penance(at.now)
+	switch {
+	case !e.ok && e.after > 0:
+		return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
+	case !e.ok && mem.believed(at.now):
+		return backOff(mem, at, m.reason)
+	case e.ok && until != 0:
 		return wait(mem, until, m.reason)
 	}
 	return dial(mem, at)
@@ -333,11 +337,10 @@ func probe(m machine, e event, at moment) (machine, []effect) {
 	// What has spoken since the wake is no victim of what was before.
 	m.certain = e.kind == onWake && e.certain && at.now-m.heard >= young
 	m.lateAt, m.until = at.now+m.mem.hedge(), at.now+m.mem.verdict()
-	ping := effect{kind: doPing, n: m.n}
-	if m.certain && m.second.n == 0 {
-		return m.dialSecond(at, ping)
+	if m.certain {
+		m.lateAt = at.now + headstart
 	}
-	return m, []effect{ping}
+	return m, []effect{{kind: doPing, n: m.n}}
 }
 
 func (m machine) dialSecond(at moment, effects ...effect) (machine, []effect) {
@@ -386,11 +389,9 @@ func takeOver(m machine, _ event, at moment) (machine, []effect) {
 }
 
 // secondOpened: the second stands by while the first may still answer. But where that is late, and has not said a word since
-// it was asked, or all speaks against it anyway, hello says everything at once, which saves a round trip; so it does where
-// a connection cannot stand by.
+// it was asked, hello says everything at once, which saves a round trip; so it does where a connection cannot stand by.
 func secondOpened(m machine, e event, at moment) (machine, []effect) {
-	mute := m.certain || m.heard <= m.askedAt
-	standsBy := !e.single && !(mute && at.now >= m.lateAt)
+	standsBy := !e.single && (m.heard > m.askedAt || at.now < m.lateAt)
 	hello := effect{kind: doHello, n: e.n, standby: standsBy}
 	since := m.second.since
 	if m.second.n == 0 {
@@ -406,11 +407,11 @@ func secondOpened(m machine, e event, at moment) (machine, []effect) {
 func wakeInDoubt(m machine, e event, at moment) (machine, []effect) {
 	m = m.woken(e, at)
 	m.until = min(m.until, at.now+m.mem.verdict())
-	m.certain = m.certain || e.certain
+	if e.certain {
+		m.certain, m.lateAt = true, min(m.lateAt, at.now+headstart)
+	}
 	second := m.second
 	switch {
-	case second.n == 0 && e.certain:
-		return m.dialSecond(at)
 	case second.n == 0 || second.asked || isYoung(second.since, at):
 		return m, nil
 	}
@@ -455,9 +456,10 @@ func said(m machine, _ event, at moment) (machine, []effect) {
 	return m, nil
 }
 
-func prove(m machine, _ event, _ moment) (machine, []effect) {
-	m.stable, m.mem = true, m.mem.settle()
-	return m, nil
+// prove: by now nothing is being loaded any more, so that a round trip can be relied on.
+func prove(m machine, _ event, at moment) (machine, []effect) {
+	m.sent, m.stable, m.mem = at.now, true, m.mem.settle()
+	return m, []effect{{kind: doPing, n: m.n}}
 }
 
 func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
@@ -513,13 +515,16 @@ func part(m machine, e event, at moment) (machine, []effect) {
 
 // lost: a connection that was accepted and did not last counts as a failed dial, lest a server that does so be dialed on.
 func (m machine) lost(at moment, reason string) (machine, []effect) {
-	switch {
-	case m.stable && m.mem.hiddenAt == 0:
-		return begin(m.mem, at, reason, m.drops(unsaid)...)
-	case m.stable:
-		return backOff(m.mem, at, reason, m.drops(unsaid)...)
+	mem := m.mem
+	if !m.stable {
+		mem = mem.spend(at.now)
+		mem.slammed = true
 	}
-	return backOff(m.mem.spend(at.now), at, reason, m.drops(unsaid)...)
+	// What was cut while the client was stopped says nothing about the server.
+	if cut := m.name == inDoubt && m.certain; cut || m.stable && mem.hiddenAt == 0 {
+		return begin(mem, at, reason, m.drops(unsaid)...)
+	}
+	return backOff(mem, at, reason, m.drops(unsaid)...)
 }
 
 // secondFailed: the first may still answer; until the verdict there is another try, where the failure was only a sleepy radio.

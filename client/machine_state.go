@@ -88,6 +88,8 @@ type memo struct {
 	dials uint64
 	// failed is when dials failed of late: browsers delay the dials of a page that has failed too often.
 	failed []instant
+	// slammed: what failed last was no dial, but a connection that had been accepted.
+	slammed bool
 	// approvedAt is when the gate last said yes; 0 once it has said no, or a connection has proved it right.
 	approvedAt instant
 	// redialAt is when a slow dial was last given up because the gate answered.

@@ -125,6 +125,9 @@ type Options struct {
 	// Limits bound what this node, one user and one address may have, of all connections together; see [Limits]. They can be
 	// changed with [Server.SetLimits]. Default: nothing is bounded.
 	Limits Limits
+	// Journal is how many records of what connections went through are kept in memory, some 300 bytes each, for the operator's
+	// page; see [Server.Admin]. Default: 50,000; negative: none.
+	Journal int
 
 	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it. Records that belong to a
 	// request with a W3C trace context have its ids, as trace_id and span_id.
@@ -153,6 +156,9 @@ type Message struct {
 func (o *Options) setDefaults() error {
 	if o.Auth == nil {
 		return holdfast.Errorf(holdfast.CodeInvalid, "Options.Auth is missing: make one with NewJWT")
+	}
+	if o.Journal == 0 {
+		o.Journal = 50_000
 	}
 	if o.Store == nil {
 		o.Store = memory.New(memory.Options{})

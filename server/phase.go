@@ -74,3 +74,8 @@ func (s *Server) available(ctx context.Context) error {
 	}
 	return holdfast.Errorf(holdfast.CodeUnavailable, "the server is starting or stopping; repeat the request")
 }
+
+// String names the phase for people.
+func (p phase) String() string {
+	return [...]string{asleep: "starting", waiting: "waiting for the store", serving: "serving", leaving: "leaving", gone: "gone"}[p]
+}

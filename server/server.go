@@ -35,6 +35,7 @@ import (
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/remote"
@@ -62,12 +63,16 @@ type Server struct {
 	http    *fallback.Handler
 	mux     *http.ServeMux
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
+	journal *journal.Journal    // nil if nobody keeps one
+	started time.Time
 	unwatch func()
 
-	// feed, leases and runs guard themselves.
-	feed   bell
-	leases leases
-	runs   producers
+	// feed, leases, turns, runs and requests guard themselves.
+	feed     bell
+	leases   leases
+	turns    turns
+	runs     producers
+	requests requests
 
 	// phase is a [phase]. open is closed when the store is there, stopping when this server is about to end.
 	phase    atomic.Uint32
@@ -83,6 +88,8 @@ type Server struct {
 	gate *limits.Gate
 	// revoked is what tokens do not allow any more.
 	revoked *revocation.Book
+	// tally counts what the operator's page shows.
+	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -94,10 +101,15 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	if o.Journal > 0 {
+		s.journal = journal.New(o.Journal, o.Now)
+	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.turns.init(o.Now)
 	s.runs.init()
+	s.requests.init(o.Now)
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
 		lane := conn.NewLane(i)
@@ -137,7 +149,7 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends: ending.NewBook(o.Logger, o.Now, nil, nil), Open: s.open, Pace: &s.pace, Gate: s.gate,
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal, Open: s.open, Pace: &s.pace, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -151,13 +163,14 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/{n}/poll", s.whileWelcoming(s.http))
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.auth, Origins: pages, Ready: s.welcoming, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.auth, Origins: pages, Ready: s.welcoming, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
 		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
-		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
+		RequestSettled: s.requests.settled,
+		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
 	}
 	if s.hooks != nil {
 		api.Webhooks = webhooks{s.hooks}
@@ -198,11 +211,14 @@ func (s *Server) serve(ctx context.Context, t transport.Conn) {
 // changed is the store's watcher: it brings what has become durable to whoever waits for it.
 func (s *Server) changed(ch driver.Change) {
 	s.leases.changed(&ch)
+	s.turns.changed(&ch)
 	s.runs.changed(&ch)
+	s.requests.changed(&ch)
+	s.tally.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]
-		if it.End != nil || it.Stop != nil || it.Entry != nil && it.Entry.From.User != "" {
+		if it.End != nil || it.Stop != nil || it.Request != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}

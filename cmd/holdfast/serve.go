@@ -33,8 +33,10 @@ type nodeSettings struct {
 
 	server server.Options
 	keep   store.Retention
+	turns  string
 	feed   time.Duration
 	hooks  webhookSettings
+	admin  adminSettings
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -53,6 +55,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
 	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
+	f.StringVar(&n.turns, "turns", "parallel", "what becomes of a user's message while an answer is under way, in sessions whose backend has not said: parallel, queue, latest, reject or interrupt")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.DurationVar(&o.RevocationAge, "revocation-age", 30*24*time.Hour, "how long a revocation is kept that does not say until when: as long as your longest-lived tokens live; negative for ever")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
@@ -65,12 +68,14 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
 	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages and ends of runs is kept")
+	f.IntVar(&o.Journal, "journal", 50_000, "how many records of what connections went through are kept in memory for the operator's page; negative for none")
 	n.hooks.register(f)
 }
 
 // registerServe registers those that only serve has, too.
 func (n *nodeSettings) registerServe(f *pflag.FlagSet) {
 	n.register(f, ":8080")
+	n.admin.register(f, "")
 	n.front.register(f)
 	f.BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
 	f.String("config", "", "configuration file (YAML; the keys are the names of these flags)")
@@ -120,7 +125,7 @@ func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger
 		return nil, err
 	}
 	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
-	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
+	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Turns: driver.TurnRules{Policy: holdfast.TurnPolicy(n.turns)}, Logger: log}
 	return server.New(o)
 }
 
@@ -212,10 +217,17 @@ func serve(ctx context.Context, s *settings) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	page, err := n.admin.serve(n, srv, log)
+	if err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	if page.url != "" {
+		log.Info("operator's page", "url", page.url)
+	}
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
 	front, err := n.front.wrap(listener, certs)
 	if err != nil {
-		return errors.Join(err, srv.Close())
+		return errors.Join(err, page.stop(), srv.Close())
 	}
 	r := &reloader{srv: srv, auth: auth, certs: certs, log: log, level: &n.levels, now: s}
 	around, stop := context.WithCancel(ctx)
@@ -227,7 +239,7 @@ func serve(ctx context.Context, s *settings) error {
 	err = runNode(ctx, n, srv, srv, front)
 	stop()
 	helpers.Wait()
-	return errors.Join(err, srv.Close())
+	return errors.Join(err, page.stop(), srv.Close())
 }
 
 func (n *nodeSettings) listen() (net.Listener, error) { return listen(n.addr) }
@@ -292,25 +304,10 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 
 // debugServer serves profiles, if an address is given.
 func debugServer(addr string) (stop func(), err error) {
-	if addr == "" {
-		return func() {}, nil
-	}
-	l, err := listen(addr)
-	if err != nil {
-		return func() {}, err
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends when stop closes the server, and is waited for there
-		defer close(done)
-		_ = s.Serve(l)
-	}()
-	return func() {
-		_ = s.Close()
-		<-done
-	}, nil
+	_, stop, err = sideServer(addr, mux)
+	return stop, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast/holdfast/internal/drain"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/transport"
@@ -27,6 +28,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ends has the records of connections that ended. Nil: nobody keeps them.
 	Ends *ending.Book
+	// Journal is told what connections go through. Nil: nobody is.
+	Journal *journal.Journal
 
 	// Open is closed when the store is there; until then connections can stand by, and those that attach wait. Nil: it is
 	// there. Pace is told what attaches cost; nil: nobody is.

@@ -90,7 +90,7 @@ type Conn struct {
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
-	// Guarded by mu.
+	// Guarded by mu, but for out.pace.
 	mu  sync.Mutex
 	out output
 }
@@ -98,6 +98,8 @@ type Conn struct {
 // output is what waits to be written, and who is at it.
 type output struct {
 	owner owner
+	// pace is about how much is gathered for one write, in bytes; 0 before the first. It belongs to the owner.
+	pace uint32
 	// control holds framed answers. room is closed when it has been taken; nil when nobody waits for that.
 	control []byte
 	room    chan struct{}
@@ -145,6 +147,8 @@ type sub struct {
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
+	// asked is when it was subscribed, in nanoseconds since the connection started.
+	asked int64
 	// at is the offset that the reader has come to, for those who only want to know.
 	at atomic.Uint64
 }

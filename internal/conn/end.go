@@ -55,17 +55,3 @@ func (c *Conn) left() ending.End {
 	}
 	return ending.End{By: ending.ByClient, Code: holdfast.CloseNormal}
 }
-
-// moved takes note of how far the reader has come, and how it was answered. It is called by whoever writes.
-func (s *sub) moved() {
-	s.at.Store(uint64(s.reader.Offset()))
-	switch outcome := s.reader.Outcome(); {
-	case outcome == "":
-		return
-	case outcome == holdfast.Continuous && s.returned:
-		s.conn.resumed.Add(1)
-		fallthrough
-	default:
-		s.conn.cfg.answered(outcome, s.returned)
-	}
-}

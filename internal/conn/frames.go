@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -73,6 +74,10 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.send(ctx, f)
 	case *wire.Stop:
 		c.stop(ctx, f)
+	case *wire.Answer:
+		c.answerRequest(ctx, f)
+	case *wire.Queue:
+		c.editQueue(ctx, f)
 	case *wire.Signal:
 		c.signal(f)
 	case *wire.TokenRefresh:
@@ -80,7 +85,7 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	case *wire.Ping:
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
-		c.hidden.Store(f.Hidden)
+		c.view(f.Hidden)
 	case *wire.Bye:
 		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
@@ -118,6 +123,10 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
 	case *wire.Stop:
 		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
+	case *wire.Answer:
+		e.Re, e.Session, e.ID = wire.TypeAnswer, f.Session, f.ID
+	case *wire.Queue:
+		e.Re, e.Session, e.ID = wire.TypeQueue, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
@@ -197,7 +206,7 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
-	c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before)
+	c.tellAttached(c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before))
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
@@ -261,6 +270,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	if err != nil {
 		c.unsubscribe(f.Session)
 		c.cfg.answered(holdfast.Denied, f.Cursor != nil)
+		c.tell(journal.Denied, f.Session, &journal.Denial{Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
 		c.answer(&wire.SubAnswer{
 			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
 		})
@@ -277,7 +287,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session, returned: f.Cursor != nil}
+	s := &sub{conn: c, session: f.Session, returned: f.Cursor != nil, asked: int64(c.cfg.now().Sub(c.started))}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
@@ -326,7 +336,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable {
+	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
 		e.After = 1000
 	}
 	c.answer(&e)
@@ -372,7 +382,7 @@ func checkPage(f *wire.PageRequest) error {
 	return nil
 }
 
-// send appends a message, and acknowledges it when it is durable. The next frame is read after that, so that what one
+// send appends a message, or has it wait for its turn, and acknowledges it when it is durable. The next frame is read after that, so that what one
 // sender sent stands in the order sent.
 func (c *Conn) send(ctx context.Context, f *wire.Send) {
 	data, err := c.checkSend(f)
@@ -389,7 +399,8 @@ func (c *Conn) send(ctx context.Context, f *wire.Send) {
 		return
 	}
 	w := res.Entries[0]
-	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate})
+	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
+		State: string(w.State)})
 }
 
 func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
@@ -419,7 +430,7 @@ func (c *Conn) stop(ctx context.Context, f *wire.Stop) {
 	}
 	w := res.Entries[0]
 	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
-		State: res.Stop.State})
+		State: string(res.Stop.State)})
 }
 
 func (c *Conn) checkStop(f *wire.Stop) error {

@@ -46,7 +46,7 @@ func (set standings) has(s standing) bool { return set&(1<<s) != 0 }
 //	token                             x        x       x
 //	bye, unknown                      x        x       x
 //	ping, pong                        x        x
-//	page, send, stop, signal                   x       x
+//	page, send, stop, answer, queue, signal    x       x
 //	sub, unsub, view                           x
 func admitted(f wire.ClientFrame) standings {
 	switch f.(type) {
@@ -58,7 +58,7 @@ func admitted(f wire.ClientFrame) standings {
 		return in(standby, attached, aside)
 	case *wire.Ping, *wire.Pong:
 		return in(standby, attached)
-	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Signal:
+	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Answer, *wire.Queue, *wire.Signal:
 		return in(attached, aside)
 	case *wire.Sub, *wire.Unsub, *wire.View:
 		return in(attached)
@@ -76,7 +76,7 @@ func outOfPlace(f wire.ClientFrame, now standing) string {
 	case now == standby:
 		return "a connection in standby takes only take, token, ping, pong and bye"
 	case now == aside:
-		return "a request aside takes only send, stop, signal, page, token and bye"
+		return "a request aside takes only send, stop, answer, queue, signal, page, token and bye"
 	}
 	return "take comes once, after a hello of mode standby"
 }

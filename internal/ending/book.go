@@ -162,10 +162,11 @@ func (b *Book) remember(d departure) {
 }
 
 // Attached takes note of a client's new living connection, and records where it comes from if that is known: from a departure,
-// or from ghost, the connection that it replaces, "" for none.
-func (b *Book) Attached(r Return, ghost holdfast.ConnID) {
+// or from ghost, the connection that it replaces, "" for none. It returns what is known of that: nothing in Before for a client
+// that is new.
+func (b *Book) Attached(r Return, ghost holdfast.ConnID) Return {
 	if b == nil {
-		return
+		return r
 	}
 	who := person{r.User, r.Client}
 	b.mu.Lock()
@@ -178,7 +179,7 @@ func (b *Book) Attached(r Return, ghost holdfast.ConnID) {
 	case left && now.Sub(d.at) <= memory:
 		r.Before, r.Away, r.Class = d.conn, now.Sub(d.at), d.class
 	default:
-		return
+		return r
 	}
 	b.returned(&r)
 	b.log.LogAttrs(context.Background(), slog.LevelDebug, "client resumed", append([]slog.Attr{
@@ -186,4 +187,5 @@ func (b *Book) Attached(r Return, ghost holdfast.ConnID) {
 		slog.String("client", string(r.Client)), slog.Duration("resumed_within", r.Away.Round(time.Millisecond)),
 		slog.String("ended_as", string(r.Class)),
 	}, r.Trace.Attrs()...)...)
+	return r
 }

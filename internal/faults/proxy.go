@@ -66,10 +66,16 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) connect(client net.Conn) {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	p.mu.Lock()
+	if p.rate > 0 {
+		dialer.Control = narrow
+	}
+	p.mu.Unlock()
 	var server net.Conn
 	var err error
 	for _, upstream := range p.upstreams {
-		if server, err = net.DialTimeout("tcp", upstream, 5*time.Second); err == nil {
+		if server, err = dialer.Dial("tcp", upstream); err == nil {
 			break
 		}
 	}
@@ -159,6 +165,9 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// window is how many bytes a throttled link has room for, about: what a slow line holds that is under way.
+const window = 4 << 10
+
 // Link is one connection through the proxy.
 type Link struct {
 	proxy          *Proxy
@@ -205,8 +214,8 @@ func (l *Link) throttle(n int) {
 	defer l.down.mu.Unlock()
 	l.down.rate = n
 	if c, ok := l.server.(*net.TCPConn); ok {
-		// A small window, so that what waits is felt by the server and not hidden in buffers of ours.
-		_ = c.SetReadBuffer(4 << 10)
+		// So that what waits is felt by the server and not hidden in buffers of ours.
+		_ = c.SetReadBuffer(window)
 	}
 }
 

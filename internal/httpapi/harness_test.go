@@ -263,7 +263,7 @@ func newBench(t *testing.T, change func(*httpapi.Options)) *bench {
 	}}
 	b.opts = httpapi.Options{
 		Revocations: &blacklist{},
-		Log: log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
+		Log:         log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
 		Stopping: b.stop, Logger: slog.New(slog.NewTextHandler(b.logged, nil)),
 	}
 	if change != nil {
