@@ -37,6 +37,7 @@ import (
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/limits"
+	"github.com/holdfast/holdfast/internal/metrics"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/remote"
 	"github.com/holdfast/holdfast/internal/revocation"
@@ -85,7 +86,10 @@ type Server struct {
 	closed  error
 	// pace is how fast clients come.
 	pace drain.Pace
-	gate *limits.Gate
+	// metrics are what this server counts; flaps says which clients come back too often.
+	metrics *metrics.Metrics
+	flaps   *quota.Quota
+	gate    *limits.Gate
 	// revoked is what tokens do not allow any more.
 	revoked *revocation.Book
 	// tally counts what the operator's page shows.
@@ -97,22 +101,27 @@ func New(o Options) (*Server, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	db, err := store.New(o.Store, o.Keep)
+	s := &Server{opts: o, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	s.metrics = metrics.New(s.measure)
+	s.flaps = quota.New(1/flapEvery.Seconds(), flapBurst, o.Now)
+	db, err := store.New(timed{o.Store, s}, o.Keep)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	s.store = db
 	if o.Journal > 0 {
 		s.journal = journal.New(o.Journal, o.Now)
 	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.leases.expired = func() { s.metrics.Add(metrics.Leases, 1) }
 	s.turns.init(o.Now)
 	s.runs.init()
 	s.requests.init(o.Now)
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
 		lane := conn.NewLane(i)
+		lane.Delivered = func(d time.Duration) { s.metrics.Observe(metrics.Delivery, d) }
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
@@ -149,7 +158,7 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal, Open: s.open, Pace: &s.pace, Gate: s.gate,
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, s.countReturn), Answered: s.countAnswer, Journal: s.journal, Open: s.open, Pace: s.countAttach, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -215,6 +224,7 @@ func (s *Server) changed(ch driver.Change) {
 	s.runs.changed(&ch)
 	s.requests.changed(&ch)
 	s.tally.changed(&ch)
+	s.count(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]

@@ -25,7 +25,7 @@ import (
 type nodeSettings struct {
 	addr, data, durability string
 	logLevel, logFormat    string
-	debugAddr              string
+	debugAddr, metricsAddr string
 	takeOver               bool
 	front                  frontSettings
 	// levels is the logger's, so that it can be changed.
@@ -46,6 +46,8 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.StringVar(&n.logLevel, "log-level", "info", "least severe log records to write: debug, info, warn or error")
 	f.StringVar(&n.logFormat, "log-format", "text", "form of the log: text or json")
 	f.StringVar(&n.debugAddr, "debug-addr", "", "address for profiles (pprof); empty for none. Whoever reaches it sees the program's memory")
+
+	f.StringVar(&n.metricsAddr, "metrics-addr", "", "address for metrics (/metrics in Prometheus' format, /healthz and /readyz); empty for none. Not for the public")
 
 	o := &n.server
 	f.StringSliceVar(&o.Origins, "origins", nil, "pages that may connect besides those of this host: https://app.example.com, https://*.example.com; * lets in every page on the web")
@@ -273,10 +275,12 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 	tidying.Go(func() { tidy(ctx) })
 	defer tidying.Wait()
 	stopDebug, err := debugServer(n.debugAddr)
-	if err != nil {
+	defer stopDebug()
+	stopMetrics, merr := metricsServer(n.metricsAddr, srv)
+	defer stopMetrics()
+	if err = errors.Join(err, merr); err != nil {
 		cancel()
 	}
-	defer stopDebug()
 
 	var serveErr error
 	select {

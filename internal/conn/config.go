@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
-	"github.com/holdfast/holdfast/internal/drain"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
@@ -34,7 +33,7 @@ type Config struct {
 	// Open is closed when the store is there; until then connections can stand by, and those that attach wait. Nil: it is
 	// there. Pace is told what attaches cost; nil: nobody is.
 	Open <-chan struct{}
-	Pace *drain.Pace
+	Pace func(time.Duration)
 
 	// HelloTimeout is how long a connection may take to say hello, and a standby to be taken. Beat is how long either side
 	// may be silent while the client's page is seen, Rest while it is hidden.

@@ -183,7 +183,11 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 		return
 	}
 	began := c.cfg.now()
-	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
+	defer func() {
+		if c.cfg.Pace != nil && c.stands() == attached {
+			c.cfg.Pace(c.cfg.now().Sub(began))
+		}
+	}()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
 	if !c.signIn() {

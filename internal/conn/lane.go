@@ -17,6 +17,9 @@ type Lane struct {
 	index int
 	// bell has room for one: it says that the inbox is not empty.
 	bell chan struct{}
+	// Delivered is told, after each round of writing, how long ago the first change was that was written in it. Set before
+	// Run; nil: nobody is.
+	Delivered func(time.Duration)
 	// reads has room for the store reads that this lane's connections may have under way together.
 	reads chan struct{}
 
@@ -25,6 +28,8 @@ type Lane struct {
 	topics []*hub.Topic
 	ready  []*Conn
 	conns  []*Conn
+	// changed is when the first of topics did, zero if there are none.
+	changed time.Time
 	// leaving: the server stops.
 	leaving bool
 
@@ -61,6 +66,9 @@ func NewLane(index int) *Lane {
 // Changed implements [hub.Lane].
 func (l *Lane) Changed(t *hub.Topic) {
 	l.mu.Lock()
+	if len(l.topics) == 0 {
+		l.changed = time.Now()
+	}
 	l.topics = append(l.topics, t)
 	l.mu.Unlock()
 	l.ring()
@@ -151,6 +159,7 @@ func (l *Lane) wait(ctx context.Context, tick <-chan time.Time) bool {
 func (l *Lane) round(ctx context.Context) bool {
 	l.mu.Lock()
 	l.turn.topics, l.topics = l.topics, l.turn.topics[:0]
+	changed := l.changed
 	l.mu.Unlock()
 	for i, t := range l.turn.topics {
 		l.woken = t.Wake(l.index, l.woken)
@@ -162,6 +171,9 @@ func (l *Lane) round(ctx context.Context) bool {
 	for i, c := range l.turn.ready {
 		l.flush(ctx, c)
 		l.turn.ready[i] = nil
+	}
+	if len(l.turn.topics) > 0 && l.Delivered != nil {
+		l.Delivered(time.Since(changed))
 	}
 	return len(l.turn.topics) > 0 || len(l.turn.ready) > 0
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Pace measures how fast this server attaches clients. All methods may be called at any time. The zero value has measured
-// nothing; nil may be told, and that is all.
+// nothing.
 type Pace struct {
 	// mean is the smoothed time that an attach takes, in nanoseconds; 0 before the first.
 	mean atomic.Int64
@@ -26,9 +26,6 @@ const (
 
 // Attached takes the time of one attach, from the hello to the answer.
 func (p *Pace) Attached(took time.Duration) {
-	if p == nil {
-		return
-	}
 	mean := p.mean.Load()
 	if mean == 0 {
 		mean = int64(took)

@@ -96,6 +96,9 @@ func (g *Gate) Set(l Limits) {
 	})
 }
 
+// Limits returns those that bind now.
+func (g *Gate) Limits() Limits { return g.rules.Load().Limits }
+
 // Refusal says no, and when it may be yes.
 type Refusal struct {
 	Code   holdfast.CloseCode
