@@ -73,19 +73,22 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 			l.Leave(spread)
 		}
 	})
+	began := time.Now()
 	stopParts()
+	stopped := time.Since(began)
 	if succeeded {
 		// While the clients are told: the other one waits for it, and so will they in a moment.
 		if err := s.closeStore(); err != nil {
 			s.opts.Logger.Error("closing the store", "err", err)
 		}
+		s.opts.Logger.Info("let go of the store", "took", time.Since(began).Round(time.Millisecond), "stopping", stopped.Round(time.Millisecond))
 	}
 	byes.Wait()
 	s.await(ctx)
 }
 
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.
-const standByTime = 500 * time.Millisecond
+const standByTime = time.Second
 
 // move has the clients dial the server that takes this one's place, if there is one, and serves them meanwhile. It returns when
 // they stand by there, as far as one can know, and reports whether there is such a server.
@@ -101,7 +104,7 @@ func (s *Server) move(ctx context.Context, spread time.Duration) bool {
 	}
 	timer := time.NewTimer(spread + standByTime)
 	defer timer.Stop()
-	tick := time.NewTicker(standByTime / 10)
+	tick := time.NewTicker(standByTime / 20)
 	defer tick.Stop()
 	for s.hub.Count() > 0 {
 		select {

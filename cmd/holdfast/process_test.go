@@ -194,7 +194,7 @@ func (p *process) call(ctx context.Context, method, path, token string, in, out 
 // await asks again until ok: another process has no signal to wait for.
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -234,6 +235,9 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 
 // crowd is how many clients a test has: few, or in the long form as many as are promised.
 func crowd(few, many int) int {
+	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_TEST_CLIENTS")); err == nil {
+		return n
+	}
 	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
 		return many
 	}

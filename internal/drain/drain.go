@@ -20,8 +20,9 @@ const (
 	// share is the part of the cores that clients who come back may keep busy: the others go on being served meanwhile, and
 	// what an attach has others do (reading the store, writing) is not in its time.
 	share = 0.25
-	// slowest and fastest bound what is believed: a measure may have been taken in a bad moment.
-	slowest, fastest = 100.0, 20_000.0
+	// slowest and fastest bound what is believed: a measure may have been taken in a bad moment, and accepting a connection costs
+	// more than attaching it, some of it in proxies.
+	slowest, fastest = 100.0, 2_000.0
 )
 
 // Attached takes the time of one attach, from the hello to the answer.
