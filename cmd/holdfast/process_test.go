@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(asProducer) != "" {
+		produce(os.Args)
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -49,6 +53,8 @@ type process struct {
 	key  auth.Key
 	cmd  *exec.Cmd
 	out  output
+	// wake are the watching clients' way to come back at once.
+	wake []func()
 }
 
 // output is what a process has written so far.

@@ -13,29 +13,30 @@ function stage() {
   const at = { open: true, clock: 10_000 };
   const timers = new Set<{ run: () => void; at: number }>();
   const ends = new Map<string, () => void>();
-  const hub = new Hub({
+  const env = {
+    now: () => at.clock,
+    soon: (run: () => void) => void later.push(run),
+    timer(run: () => void, ms: number) {
+      const timer = { run, at: at.clock + ms };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+  };
+  const hub = new Hub(env, "shared", {
     tab: "home",
-    client: "shared",
-    user: () => "anna",
-    open: () => at.open,
-    write: (frame) => written.push(frame),
-    here: (frame) => told.push({ frame, to: "home" }),
-    tell: (frames, to) => {
+    here: (frame) => void told.push({ frame, to: "home" }),
+    tell(frames, to) {
       told.push(...frames.map((frame) => ({ frame, to })));
       if (to === undefined) batches.push(frames.length);
     },
-    gone: (tab, run) => {
+    gone(tab, run) {
       ends.set(tab, run);
-      return () => ends.delete(tab);
+      return () => void ends.delete(tab);
     },
-    soon: (run) => later.push(run),
-    timer: (run, ms) => {
-      const timer = { run, at: at.clock + ms };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    now: () => at.clock,
   });
+  const stats = { connection: "x1", user: "anna", dials: 1, welcomes: 1, received: 0, sent: 0, rtt: 0 };
+  const send = (frame: ClientFrame) => void written.push(frame);
+  hub.line = Object.defineProperty({ open: true, stats, send }, "open", { get: () => at.open });
   const settle = () => {
     for (const run of later.splice(0)) run();
   };
