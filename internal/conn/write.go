@@ -273,8 +273,8 @@ func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
 	}
 	defer func() { <-c.lane.reads }()
 	b, err := s.reader.CatchUp(ctx, c.cfg.Log, int(c.out.pace))
-	if err != nil && c.ending() {
-		return tail.Batch{}, nil // the store may be closed already, and nobody waits for what was read
+	if err != nil && (c.ending() || c.lane.isLeaving()) {
+		return tail.Batch{}, nil // the store is closed, and the goodbye is here or on its way
 	}
 	if err != nil {
 		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)

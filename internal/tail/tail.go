@@ -410,6 +410,9 @@ func (t *Tail) endLocked() place {
 	return place{t.life, t.recent.first + uint64(len(t.recent.items))}
 }
 
+// Head returns the head of the session as it is known here; 0 if nobody has read it yet.
+func (t *Tail) Head() holdfast.Offset { return t.headOffset() }
+
 // headOffset returns the session's last offset, as far as the tail knows.
 func (t *Tail) headOffset() holdfast.Offset {
 	t.mu.Lock()
