@@ -5,6 +5,7 @@ import type { LinkParts, OwnedFrame } from "../link.ts";
 import type { ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
+import { isDialing, keepLease, keptLease } from "./kept-lease.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
 import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
@@ -98,7 +99,7 @@ export class Member {
       if (this.#led?.welcome) this.#say({ m: "token", token });
     };
     this.#token = new SharedToken({ env, siblings, name: `${this.#scope}:token`, own: parts.token, came });
-    const kept = parse(siblings.storage.get(`${this.#scope}:lease`));
+    const kept = keptLease(siblings.storage, this.#scope);
     // Not the promise of an hour ago: only one that is still good.
     if (kept && isFresh(kept.at, env.now())) this.#roster.set(kept);
     // The lock first: a leader that finds it free would take this tab for gone.
@@ -304,7 +305,7 @@ export class Member {
     if (same && lease.at - last.at < TICK / 2) return;
     this.#posted = lease;
     this.#say(lease);
-    this.#siblings.storage.set(`${this.#scope}:lease`, JSON.stringify(lease));
+    keepLease(this.#siblings.storage, this.#scope, lease);
   }
 
   /**
@@ -334,7 +335,7 @@ export class Member {
     this.#led.end();
     this.#led = undefined;
     this.#bus.post({ m: "resign", tab: this.#me });
-    if (parse(storage.get(`${scope}:lease`))?.tab === this.#me) storage.set(`${scope}:lease`, null);
+    if (keptLease(storage, scope)?.tab === this.#me) keepLease(storage, scope);
   }
 
   // Following
@@ -490,16 +491,5 @@ export class Member {
     // An answer that does not come may have been lost between the tabs: this one begins anew, and asks again.
     if (call === "suspect" && to !== this.#me) this.#cut();
     this.#evaluate();
-  }
-}
-
-/** How a dial goes on is no news to others, until it has succeeded or failed. */
-const isDialing = ({ welcome, state }: Lease) => !welcome && /dialing|attaching|live/.test(state.name);
-
-function parse(text: string | null): Lease | undefined {
-  try {
-    return (JSON.parse(text ?? "null") as Lease | null) ?? undefined;
-  } catch {
-    return undefined;
   }
 }
