@@ -291,7 +291,9 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session, returned: f.Cursor != nil, asked: int64(c.cfg.now().Sub(c.started))}
+	s := &sub{
+		conn: c, session: f.Session, rollup: newRollup(f.Rollup), returned: f.Cursor != nil, asked: int64(c.cfg.now().Sub(c.started)),
+	}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
@@ -340,8 +342,12 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
+	switch e.Code {
+	case holdfast.CodeUnavailable:
 		e.After = 1000
+	case holdfast.CodeRateLimited:
+		// The queue is full, for as long as an answer may take. Clients repeat all that they have, not only what was refused.
+		e.After = 2000
 	}
 	c.answer(&e)
 }

@@ -44,7 +44,11 @@ type Lane struct {
 	swept   []*Conn
 	// doomed are those whose time is over, and who are ended some at a time.
 	doomed []*Conn
-	pumps  sync.WaitGroup
+	// later are the subs whose texts are held back; alarm goes off at alarmAt, when the first of them is due.
+	later   []*sub
+	alarm   *time.Timer
+	alarmAt time.Time
+	pumps   sync.WaitGroup
 }
 
 // fanout is what the lane wrote last, if it was nothing but what follows one place in one tail. In a burst thousands of
@@ -60,7 +64,9 @@ type fanout struct {
 
 // NewLane returns a lane with its number among the server's.
 func NewLane(index int) *Lane {
-	return &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16)}
+	l := &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16), alarm: time.NewTimer(time.Hour)}
+	l.alarm.Stop()
+	return l
 }
 
 // Changed implements [hub.Lane].
@@ -125,6 +131,7 @@ func (l *Lane) remove(c *Conn) {
 func (l *Lane) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer l.alarm.Stop()
 	defer l.pumps.Wait()
 	for {
 		if !l.wait(ctx, tick.C) {
@@ -136,6 +143,8 @@ func (l *Lane) Run(ctx context.Context) {
 			select {
 			case <-tick.C: // here too, or a lane that is never idle would never look
 				l.sweep()
+			case <-l.alarm.C:
+				l.wakeLater()
 			default:
 			}
 		}
@@ -150,6 +159,8 @@ func (l *Lane) wait(ctx context.Context, tick <-chan time.Time) bool {
 		return false
 	case <-tick:
 		l.sweep()
+	case <-l.alarm.C:
+		l.wakeLater()
 	case <-l.bell:
 	}
 	return true

@@ -57,6 +57,7 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 // gather collects what is ready. slow says that the store must be read for the rest.
 func (l *Lane) gather(c *Conn) (out []byte, slow bool) {
 	control, dirty := c.takeOutput()
+	dirty = l.ripe(dirty)
 	if len(control) == 0 && len(dirty) == 1 {
 		if out, ok := l.fanOut(c, dirty[0]); ok {
 			return out, false

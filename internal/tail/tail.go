@@ -391,6 +391,14 @@ func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 	return b, true
 }
 
+// onlyText reports whether something follows a place, and nothing but texts of runs.
+func (t *Tail) onlyText(at place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.recent
+	return t.warm && at.life == t.life && at.seq >= max(r.first, r.solid) && at.seq < t.endLocked().seq
+}
+
 // end returns the place after the last item.
 func (t *Tail) end() place {
 	t.mu.Lock()

@@ -12,15 +12,15 @@ export interface HubOwner {
   here(frame: OwnedFrame): void;
   /** To one tab, or to all others. */
   tell(frames: readonly OwnedFrame[], to?: string): void;
-  /** Calls back once a tab is gone, however it went. */
-  gone(tab: string, run: () => void): Cancel;
+  /** Looks whether a tab is gone, and calls back if it is. */
+  gone(tab: string, run: () => void): void;
 }
 
-/** A tab that has joined, and what ends the looking after it. */
-interface Joined {
-  visible: boolean;
-  readonly forget: Cancel;
-}
+/**
+ * How often to look whether a tab that said nothing of its end is gone, in ms. To look is to ask for its lock: a lock that
+ * others always wait for would keep the tab out of the back/forward cache.
+ */
+const LOOK = 15_000;
 
 interface Ask {
   readonly tab: string;
@@ -69,7 +69,9 @@ export class Hub {
   /** What the server is written to by. It is given once, before anything happens. */
   line!: Pick<Link, "open" | "send" | "stats">;
   readonly #rooms = new Map<string, Room>();
-  readonly #joined = new Map<string, Joined>();
+  /** The other tabs that have joined, and whether somebody looks at them. */
+  readonly #joined = new Map<string, boolean>();
+  #lookedAt = 0;
   /** What all others are still to be told, when they were told last, and when they will be. */
   #out: OwnedFrame[] = [];
   #toldAt = 0;
@@ -92,7 +94,6 @@ export class Hub {
   /** Tells what there is to tell, and nothing after that. */
   end(): void {
     this.#flush();
-    for (const { forget } of this.#joined.values()) forget();
   }
 
   // From the connection
@@ -152,10 +153,7 @@ export class Hub {
 
   /** A tab begins anew: with these, and nothing that it had asked for before. */
   join(tab: string, subs: readonly SubItem[], visible: boolean): void {
-    if (tab !== this.#owner.tab) {
-      const forget = this.#joined.get(tab)?.forget ?? this.#owner.gone(tab, () => this.leave(tab));
-      this.#joined.set(tab, { visible, forget });
-    }
+    if (tab !== this.#owner.tab) this.#joined.set(tab, visible);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     // What can be answered at once goes together. It may be nothing: that is the sign of life that the tab waits for.
     const frames: OwnedFrame[] = [];
@@ -168,14 +166,11 @@ export class Hub {
 
   /** Whether somebody looks at a tab. */
   see(tab: string, visible: boolean): void {
-    const joined = this.#joined.get(tab);
-    if (!joined) return;
-    joined.visible = visible;
+    if (this.#joined.has(tab)) this.#joined.set(tab, visible);
     if (visible) this.#flush();
   }
 
   leave(tab: string): void {
-    this.#joined.get(tab)?.forget();
     this.#joined.delete(tab);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     this.#sweep();
@@ -200,8 +195,13 @@ export class Hub {
     this.line.send(frame);
   }
 
-  /** Answers those who have waited for too long. */
+  /** Answers those who have waited for too long, and leaves those who are gone. */
   tick(): void {
+    const now = this.#env.now();
+    if (Math.abs(now - this.#lookedAt) >= LOOK) {
+      this.#lookedAt = now;
+      for (const tab of this.#joined.keys()) this.#owner.gone(tab, () => this.leave(tab));
+    }
     for (const [s, room] of this.#rooms) if (room.asks.length && room.page === undefined) this.#serve(s, room);
   }
 
@@ -309,7 +309,7 @@ export class Hub {
   }
 
   /**
-   * The server knows all tabs as one client. The ids of messages and stops begin with the client that the tab is to itself,
+   * The server knows all tabs as one client. The ids of messages, stops and answers begin with the client that the tab is to itself,
    * and so each is shown as who it is.
    */
   #named(frame: SessionFrame): SessionFrame {
@@ -337,7 +337,7 @@ export class Hub {
     this.#owner.here(frame);
     if (!this.#joined.size) return;
     this.#out.push(frame);
-    const pace = [...this.#joined.values()].some(({ visible }) => visible) ? PACE_VISIBLE : PACE_HIDDEN;
+    const pace = [...this.#joined.values()].includes(true) ? PACE_VISIBLE : PACE_HIDDEN;
     const wait = this.#toldAt + pace - this.#env.now();
     const flush = () => this.#flush();
     // A hidden tab's timers are late. The frames that come are not, so they look whether it is time.

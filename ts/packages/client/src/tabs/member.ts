@@ -12,6 +12,8 @@ import { Seat } from "./seat.ts";
 import { SharedToken } from "./shared-token.ts";
 
 const TICK = 1_000;
+/** How often a tab that is seen looks whether the leader has crashed, in ms. */
+const TRY = 250;
 /** A leader that has not answered a join by then, in ms, does not hear, whatever its leases say. */
 const JOIN_TIMEOUT = 500;
 /** How long several tabs that might take over wait for each other at most, while the old leader still serves. */
@@ -55,7 +57,9 @@ export class Member {
   #over = false;
   /** When it was looked who leads, and whether anybody saw this tab then. */
   #looked = { at: 0, visible: false };
+  #wokeAt = 0;
   #stealAt = 0;
+  #trying: Cancel | undefined;
 
   /** This tab's own lock, by which a leader learns of its end. */
   readonly #alive: Cancel;
@@ -157,7 +161,11 @@ export class Member {
     const appeared = visible && !looked.visible;
     this.#looked = { at: now, visible };
     // After a sleep every lease has lapsed, also that of a leader that wakes with this tab, and has yet to say so.
-    if (!appeared && visible && now - looked.at >= SLEPT) return this.#later(GRACE);
+    if (!appeared && visible && now - looked.at >= SLEPT) {
+      this.#wokeAt = now;
+      this.#later(GRACE);
+    }
+    if (Math.abs(now - this.#wokeAt) < GRACE) return;
     const leader = roster.incumbent;
     const verdict = decide({
       now,
@@ -167,13 +175,15 @@ export class Member {
       granted: seat.granted,
       leader,
       vacant: roster.vacant,
+      resigned: roster.resigned,
       steals: this.#steals,
     });
     if (verdict === "lead" && !this.#led) this.#lead();
     if (verdict === "alone") return this.#owner.alone(false);
     // Several tabs that are seen may find the same; one that has just been shown is the only one.
-    if (verdict === "steal") this.#stealSoon(!appeared && leader !== undefined && isFresh(leader.at, now));
-    if (!this.#led) seat.queue(verdict === "wait" || (verdict === "follow" && visible));
+    if (verdict === "steal") this.#stealSoon(!appeared && (leader ? isFresh(leader.at, now) : roster.resigned));
+    if (!this.#led) seat.queue(verdict === "wait");
+    if (!this.#led && verdict === "follow" && visible && leader) this.#try();
     if (!leader && now - roster.vacant < MOMENT) this.#later(MOMENT);
     this.#follow();
   }
@@ -186,6 +196,15 @@ export class Member {
       this.#bus.post({ m: "resign", tab: incumbent.tab });
     }
     this.#evaluate();
+  }
+
+  /** The lock is free if the leader has crashed. It is not waited for: see LOOK of hub.ts. */
+  #try(): void {
+    this.#seat.try();
+    this.#trying ??= this.#env.timer(() => {
+      this.#trying = undefined;
+      this.#evaluate();
+    }, TRY);
   }
 
   #later(ms: number): void {
@@ -236,7 +255,13 @@ export class Member {
         const n = to === undefined ? ++made.told : made.told;
         this.#say({ m: "down", tab: this.#me, n, frames, ...(to !== undefined && { to }) });
       },
-      gone: (tab, run) => this.#siblings.lock(`${this.#scope}:${tab}`, "share", { got: run, lost: () => {} }),
+      gone: (tab, run) => {
+        const got = () => {
+          release();
+          run();
+        };
+        const release = this.#siblings.lock(`${this.#scope}:${tab}`, "try", { got, lost: () => {} });
+      },
       heard: () => {
         if (this.#env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
       },
