@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { CLIENTS, type ClientName } from "./page/report.ts";
 import { DOC_CASES, writeDocs } from "./docs/page.ts";
 import { load, save } from "./results.ts";
-import { casesOf, nameOf, type Order, passed, pending, runAll } from "./runner.ts";
+import { casesOf, nameOf, type Order, passed, pending, type Result, runAll } from "./runner.ts";
 import { random } from "./shows/random.ts";
 import { sends } from "./shows/sends.ts";
 import { tabs } from "./shows/tabs.ts";
@@ -18,7 +18,7 @@ Without a what, the cases of the matrix:
   --n 3           runs of each case
   --jobs 1        runs at a time
   --peers-n 3     runs of each case of other clients; default: n
-  --json FILE     writes all figures into a file
+  --json FILE     writes all figures into a file, as they come
   --docs          writes docs/coming-back.md and its picture, of the cases that stand there
   --from A,B      reads the figures of files instead of measuring
   --trace         prints what happened in each page around the event
@@ -103,8 +103,14 @@ async function matrix(values: Values): Promise<number> {
       .filter((of) => (client === "ours" ? !pending(of) : of.peers))
       .map((of) => ({ case: of, client, n: n(client) })),
   );
-  const results = values.from ? load(list(values.from)) : await runAll(orders, Number(values.jobs), tell, values.trace);
-  if (values.json) save(values.json, results);
+  const progress = (order: Order, outcome: Outcome, all: readonly Result[]) => {
+    tell(order, outcome);
+    // What takes an hour may be ended before.
+    if (values.json) save(values.json, all);
+  };
+  const results = values.from
+    ? load(list(values.from))
+    : await runAll(orders, Number(values.jobs), progress, values.trace);
   if (values.docs) writeDocs(results);
   console.log(`${table(results)}\n\n${remarks(results)}`);
   for (const of of cases.filter(pending)) {
