@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { CLIENTS, type ClientName } from "./page/report.ts";
+import type { Case } from "./cases/case.ts";
 import { DOC_CASES, writeDocs } from "./docs/page.ts";
 import { load, save } from "./results.ts";
 import { casesOf, nameOf, type Order, passed, pending, type Result, runAll } from "./runner.ts";
@@ -13,7 +14,7 @@ const usage = `npm run coming-back -w holdfast-rig -- [what] [options]
 
 Without a what, the cases of the matrix:
 
-  --cases 1,3     which cases; default: all
+  --cases 1,21*5  which cases, and how often, where that is not n; default: all
   --client ours   ours, socketio, centrifuge, phoenix or partysocket, or several, or all; default: ours
   --n 3           runs of each case
   --jobs 1        runs at a time
@@ -95,13 +96,14 @@ const shows: Readonly<Record<string, (values: Values) => Promise<readonly string
 };
 
 async function matrix(values: Values): Promise<number> {
-  const cases = casesOf(values.docs ? DOC_CASES : list(values.cases));
+  const names = values.docs ? DOC_CASES : list(values.cases);
+  const cases = casesOf(names.map((name) => name.replace(/\*.*/, "")));
   const clients = clientsOf(values.client ?? (values.docs ? "all" : "ours"));
   const n = (client: ClientName) => Number((client !== "ours" && values["peers-n"]) || (values.n ?? 3));
   const orders: Order[] = clients.flatMap((client) =>
     cases
       .filter((of) => (client === "ours" ? !pending(of) : of.peers))
-      .map((of) => ({ case: of, client, n: n(client) })),
+      .map((of) => ({ case: of, client, n: times(names, of) ?? n(client) })),
   );
   const progress = (order: Order, outcome: Outcome, all: readonly Result[]) => {
     tell(order, outcome);
@@ -117,6 +119,12 @@ async function matrix(values: Values): Promise<number> {
     console.log(`case ${nameOf(of)} is pending, this checkout lacks ${of.needs?.join(", ")}: ${of.title}`);
   }
   return results.every((result) => result.client !== "ours" || passed(result)) ? 0 : 1;
+}
+
+/** How often a case was asked for by name. */
+function times(names: readonly string[], of: Case): number | undefined {
+  const found = names.find((name) => name.startsWith(`${nameOf(of)}*`) || name.startsWith(`${of.id}*`));
+  return found === undefined ? undefined : Number(found.split("*")[1]);
 }
 
 function tell({ case: of, client }: Order, { figure, faults }: Outcome): void {
