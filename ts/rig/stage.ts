@@ -34,6 +34,8 @@ export const USER = "anna";
 /** A wait of at least so many ms ends in a calm moment, since something is measured after it; how long before its end. */
 const LONG = 3_000;
 const LEAD = 500;
+/** A browser that has shown a page is at work for a while still, in ms. */
+const SETTLING = 2_000;
 
 /** One run of a case: a server, a line to it, a browser with the client's page, and what may be done to them. */
 export class Stage {
@@ -67,7 +69,7 @@ export class Stage {
 
   static async open(client: ClientName, setup: Setup): Promise<Stage> {
     const stage = await quiet.heavy(() => Stage.#set(client, setup));
-    await stage.wait(setup.warm ?? 7_000);
+    await stage.wait(Math.max(0, (setup.warm ?? 7_000) - SETTLING));
     return stage;
   }
 
@@ -272,6 +274,7 @@ export class Stage {
       for (const writer of this.writers) writer.start();
       await first.firstAfter(Date.now(), 20_000);
     }
+    await sleep(Math.min(SETTLING, this.#setup.warm ?? SETTLING));
   }
 
   async #when(signal: string, act: () => Promise<unknown>, visit = this.page): Promise<number> {
