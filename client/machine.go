@@ -19,7 +19,8 @@ import (
 // From everywhere: disconnect leads to idle, hidden for long or put away to asleep, and a code that says so to ended.
 //
 // One socket is attached at a time. In doubt there may be a second one, which stands by: it takes over if it is ready
-// before the first has answered, and else it is dropped, and nobody has noticed.
+// before the first has answered, and else it is dropped, and nobody has noticed. A server that is about to leave says so, and
+// then a live one has a second, too, which takes over when the server says goodbye.
 //
 // Each state but idle, asleep and ended has a deadline, so none can be a place to stay for ever; each effect is answered
 // by an event or by the deadline. It is the machine of the browser client: testdata/machine.json holds both to the same
@@ -51,7 +52,7 @@ func (m machine) step(e event, at moment) (machine, []effect) {
 func (m machine) deadline() instant {
 	switch m.name {
 	case inLive:
-		return min(m.silentAt(), m.sent+m.currentBeat(), m.mem.parkAt())
+		return min(m.silentAt(), m.sent+m.currentBeat(), m.mem.parkAt(), m.moveAt)
 	case inDialing:
 		return min(m.until, m.gateAt)
 	case inDoubt:
@@ -71,7 +72,7 @@ func (m machine) sockets() (all []uint64) {
 	case inDialing, inAttaching, inLive, inDoubt:
 		all = append(all, m.n)
 	}
-	if m.name == inDoubt && m.second.n != 0 {
+	if (m.name == inDoubt || m.name == inLive) && m.second.n != 0 {
 		all = append(all, m.second.n)
 	}
 	return all
@@ -160,7 +161,7 @@ func anew(m machine, _ event, at moment) (machine, []effect) {
 
 // parted is the memory once all sockets are let go of: browsers count those that were connecting as failed.
 func (m machine) parted(at moment) memo {
-	if m.name == inDialing || m.name == inDoubt && m.second.n != 0 && !m.second.asked {
+	if m.name == inDialing || (m.name == inDoubt || m.name == inLive) && m.second.n != 0 && !m.second.asked {
 		return m.mem.spend(at.now)
 	}
 	return m.mem
@@ -260,7 +261,7 @@ func redial(m machine, e event, at moment) (machine, []effect) {
 func greet(m machine, e event, at moment) (machine, []effect) {
 	mem := m.mem
 	mem.refusals, mem.rtt = 0, smoothed(mem.rtt, e.rtt)
-	return machine{name: inLive, mem: mem, n: e.n, heard: at.now, sent: at.now, beat: e.beat, rest: e.rest}, nil
+	return machine{name: inLive, mem: mem, n: e.n, heard: at.now, sent: at.now, beat: e.beat, rest: e.rest, moveAt: never}, nil
 }
 
 func noToken(m machine, e event, at moment) (machine, []effect) {
@@ -332,7 +333,7 @@ func probe(m machine, e event, at moment) (machine, []effect) {
 	if e.kind == onWake || e.kind == onRetry {
 		m = m.woken(e, at)
 	}
-	m.name, m.sent, m.askedAt, m.second = inDoubt, at.now, at.now, standby{}
+	m.name, m.sent, m.askedAt = inDoubt, at.now, at.now
 	// What has spoken since the wake is no victim of what was before.
 	m.certain = e.kind == onWake && e.certain && at.now-m.heard >= young
 	m.lateAt, m.until = at.now+m.mem.hedge(), at.now+m.mem.verdict()
@@ -359,7 +360,7 @@ func doubtTimer(m machine, _ event, at moment) (machine, []effect) {
 	return m.succeed(at, noAnswer)
 }
 
-// succeed: the first socket is dead, and the second takes its place, as far as it has come.
+// succeed: the first socket is dead, or done, and the second takes its place, as far as it has come.
 func (m machine) succeed(at moment, reason string) (machine, []effect) {
 	second := m.second
 	switch {
@@ -419,9 +420,10 @@ func wakeInDoubt(m machine, e event, at moment) (machine, []effect) {
 }
 
 func answered(m machine, e event, at moment) (machine, []effect) {
-	mem := m.mem
+	mem, second := m.mem, m.second
 	var effects []effect
 	if m.name == inDoubt && m.second.n != 0 {
+		second = standby{}
 		effects = append(effects, drop(m.second.n, unsaid))
 		if !m.second.asked {
 			mem = mem.spend(at.now)
@@ -429,11 +431,14 @@ func answered(m machine, e event, at moment) (machine, []effect) {
 	}
 	mem.rtt = smoothed(mem.rtt, e.rtt)
 	return machine{name: inLive, mem: mem, n: m.n, heard: at.now, sent: m.sent, beat: m.beat, rest: m.rest,
-		stable: m.stable}, effects
+		stable: m.stable, moveAt: m.moveAt, second: second}, effects
 }
 
-func heard(m machine, _ event, at moment) (machine, []effect) {
-	m.heard = at.now
+// heard: what a second says tells nothing of the first.
+func heard(m machine, e event, at moment) (machine, []effect) {
+	if e.n == m.n {
+		m.heard = at.now
+	}
 	return m, nil
 }
 
@@ -463,6 +468,8 @@ func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
 		return fallAsleep(m, e, at)
 	case at.now >= m.silentAt():
 		return probe(m, e, at)
+	case at.now >= m.moveAt:
+		return m.standBy(at)
 	case at.now < m.sent+m.currentBeat():
 		return m, nil
 	}
@@ -474,7 +481,11 @@ func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
 
 // part is what a close means, whether it came as a goodbye or as the socket's end.
 func part(m machine, e event, at moment) (machine, []effect) {
-	if e.n != m.n {
+	switch {
+	case e.n == m.n:
+	case m.name == inLive:
+		return m.movedClosed(at)
+	default:
 		return m.secondFailed(at)
 	}
 	reason := e.reason
@@ -490,6 +501,8 @@ func part(m machine, e event, at moment) (machine, []effect) {
 		return begin(mem, at, connectionLost, m.drops(unsaid)...)
 	case !e.code.Reconnect():
 		return m.end(at, e.code, reason)
+	case m.name == inLive && m.second.n != 0:
+		return m.succeed(at, reason)
 	case e.told:
 		return waitAsTold(m.parted(at), at, e.after+share(e.spread, at.chance), reason, m.drops(unsaid)...)
 	case m.name == inDialing || m.name == inAttaching:
@@ -551,7 +564,8 @@ var table = map[stateName]map[eventKind]cell{
 	},
 	inLive: {
 		onDisconnect: hangUp, onRetry: probe, onWake: probe, onHidden: hide, onSleep: fallAsleep, onSuspect: probe,
-		onStable: prove, onHeard: heard, onPong: answered, onSent: said, onClosed: part, onTimer: beatOrProbe,
+		onStable: prove, onHeard: heard, onPong: answered, onSent: said, onMove: move,
+		onUnauthorized: movedUnauthorized, onOpened: movedOpened, onClosed: part, onTimer: beatOrProbe,
 	},
 	inDoubt: {
 		onDisconnect: hangUp, onWake: wakeInDoubt, onHidden: hide, onSleep: fallAsleep, onUnauthorized: secondUnauthorized,

@@ -37,6 +37,9 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// web keeps a connection for each of many writers.
+var web = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
+
 // process is a server in a process of its own, which can be killed and started again.
 type process struct {
 	t    *testing.T
@@ -139,7 +142,7 @@ func (p *process) call(ctx context.Context, method, path, token string, in, out 
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := web.Do(req)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ var rules = []rule{
 		but: []string{"./server/...", "./internal/conn/..."}, not: []string{"./internal/conn/..."},
 		why: "only server imports conn",
 	},
-	edgeRule("httpapi"), edgeRule("durablestreams"), edgeRule("demo"), edgeRule("admin"), edgeRule("webhook"),
+	edgeRule("httpapi"), edgeRule("durablestreams"), edgeRule("demo"), edgeRule("admin"), edgeRule("webhook"), edgeRule("doctor"),
 	{
 		name: "doors are wired by the server", who: []string{"./..."},
 		but: append([]string{"./server/...", "./cmd/holdfast/..."}, doors...), not: doors,

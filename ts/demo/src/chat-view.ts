@@ -1,9 +1,10 @@
-import type { Client, Entry, Session } from "@holdfast/client";
+import { type Client, type Entry, type Session, type SessionSnapshot, stop, stopOf } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
 import { MessageView, RunView } from "./message-view.ts";
 import { Scroller } from "./scroller.ts";
 import type { Place } from "./server.ts";
+import { WaitingView } from "./stop-view.ts";
 
 type ItemView = { readonly root: HTMLElement };
 
@@ -78,7 +79,8 @@ export class ChatView {
   }
 
   #draw(): void {
-    const { entries, outbox, status, hasOlder, error } = this.#session.snapshot;
+    const { snapshot } = this.#session;
+    const { entries, outbox, status, hasOlder, error } = snapshot;
     const first = entries[0]?.offset ?? Number.POSITIVE_INFINITY;
     const before = first < this.#first && this.#items.size > 0;
     this.#first = first;
@@ -90,6 +92,7 @@ export class ChatView {
         if (!wanted.has(sending.id)) view.onItsWay(sending);
         wanted.set(sending.id, view);
       }
+      this.#drawWaiting(snapshot, wanted);
       this.#arrange(wanted);
       this.#empty.hidden = wanted.size > 0 || status !== "live";
       this.#older.hidden = !hasOlder;
@@ -101,7 +104,9 @@ export class ChatView {
   #drawEntry(entry: Entry, wanted: Map<string, ItemView>): void {
     const key = entry.id || String(entry.offset);
     if (entry.kind === "run") {
-      const view = this.#view(key, RunView, () => new RunView());
+      const view = this.#view(key, RunView, () => {
+        return new RunView(this.#user, () => stop(this.#session, { run: entry.offset }));
+      });
       view.show(entry);
       wanted.set(key, view);
       if (entry.status === "open") this.#open.add(entry.offset);
@@ -111,6 +116,22 @@ export class ChatView {
       view.arrived(entry);
       wanted.set(key, view);
     }
+  }
+
+  /** What was said last and is not being answered can be stopped too: also before it has arrived. */
+  #drawWaiting(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
+    const { entries, outbox } = snapshot;
+    const sending = outbox.filter(({ state }) => state !== "failed").at(-1);
+    const said = entries.filter((entry) => entry.kind === "message").at(-1);
+    const id = sending?.id ?? said?.id;
+    if (id === undefined) return;
+    const offset = sending ? 0 : (said?.offset ?? 0);
+    if (offset && entries.some((entry) => entry.kind === "run" && entry.answers === offset)) return;
+    const key = `waiting:${id}`;
+    const ask = async () => stop(this.#session, { answers: sending ? (await sending.done).offset : offset });
+    const view = this.#view(key, WaitingView, () => new WaitingView(this.#user, ask));
+    view.show(stopOf(snapshot, { answers: offset }));
+    wanted.set(key, view);
   }
 
   #view<T extends ItemView>(key: string, type: abstract new (...args: never[]) => T, make: () => T): T {

@@ -1,6 +1,7 @@
 import type { MessageEntry, RunEntry, Sending } from "@holdfast/client";
 import { element, setText } from "./element.ts";
 import { MarkdownView } from "./markdown-view.ts";
+import { StopView } from "./stop-view.ts";
 
 /** One message, sent or on its way: the same element for both, so that nothing jumps when it arrives. */
 export class MessageView {
@@ -52,12 +53,13 @@ export class RunView {
   readonly #thoughts = new MarkdownView();
   readonly #details: HTMLDetailsElement;
   readonly #summary = element("summary", {}, "Thinking");
-  readonly #note = element("p", { class: "note", hidden: true });
+  readonly #stop: StopView;
   #shown: RunEntry | undefined;
 
-  constructor() {
+  constructor(user: string, stop: () => Promise<unknown>) {
     this.#details = element("details", { class: "thoughts", hidden: true }, this.#summary, this.#thoughts.root);
-    this.root.append(this.#details, this.#answer.root, this.#note);
+    this.#stop = new StopView(user, stop);
+    this.root.append(this.#details, this.#answer.root, this.#stop.root);
   }
 
   show(run: RunEntry): void {
@@ -73,8 +75,7 @@ export class RunView {
     this.#thoughts.show(thoughts);
     setText(this.#summary, thinking ? "Thinking" : "Thoughts");
     this.#answer.show(run.text);
-    setText(this.#note, ENDS[run.status]);
-    this.#note.hidden = ENDS[run.status] === "";
+    this.#stop.show(run.status === "open" ? "open" : "ended", run.stop, ENDS[run.status]);
   }
 }
 

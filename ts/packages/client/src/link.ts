@@ -31,8 +31,6 @@ export interface Link {
   suspect(): void;
   /** Sends a frame, if it is open; what must not get lost is sent again after the next welcome. */
   send(frame: ClientFrame): void;
-  /** Ends it for good. */
-  close(): void;
 }
 
 export type LinkFactory = (parts: LinkParts) => Link;
@@ -45,7 +43,7 @@ export interface LinkParts {
   readonly url: string;
   readonly token: Token;
   readonly identity: Identity;
-  readonly log: Log;
+  readonly log: Log | undefined;
   readonly owner: ConnectionOwner;
 }
 

@@ -53,7 +53,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
       expect(world.state.name).toBe("live");
       world.advance(2_870);
     }
-    expect([world.state.memory.dials, world.faults]).toEqual([1, []]);
+    expect([world.state.dials, world.faults]).toEqual([1, []]);
   });
 
   it("a link that is surely dead: a dial and one round trip, begun almost at once", () => {
@@ -61,14 +61,14 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.zombify();
     world.take(certainly);
     expect(untilLive(world)).toBeLessThanOrEqual(20 + 4 * world.rtt + 10);
-    expect(world.state.memory.dials).toBe(2);
+    expect(world.state.dials).toBe(2);
   });
 
   it("a link that all speaks against, and that lives: kept, for a dial that nobody sees", () => {
     const world = connected();
     world.take(certainly);
     expect(untilLive(world)).toBeLessThanOrEqual(110);
-    expect([world.state.memory.dials, world.sockets.has(1)]).toEqual([2, true]);
+    expect([world.state.dials, world.sockets.has(1)]).toEqual([2, true]);
   });
 
   it("a link that lies: the hedge and four round trips", () => {
@@ -76,7 +76,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.zombify();
     world.take(wake);
     expect(untilLive(world)).toBeLessThanOrEqual(180 + 4 * world.rtt + 10);
-    expect(world.state.memory.dials).toBe(2);
+    expect(world.state.dials).toBe(2);
   });
 
   it("a link that was reset after it had proved itself: at once", () => {
@@ -101,7 +101,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.server = "refusing";
     world.take(wake);
     world.advance(2_000);
-    expect(world.state.memory.dials).toBeGreaterThanOrEqual(1 + 5);
+    expect(world.state.dials).toBeGreaterThanOrEqual(1 + 5);
     world.server = "up";
     expect(untilLive(world)).toBeLessThan(3_000);
   });
@@ -193,7 +193,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.advance(3);
     world.reset();
     expect(world.state.name).toBe("dialing");
-    expect(world.state.memory.failed).toEqual([]);
+    expect(world.state.failed).toEqual([]);
   });
 
   it("a server that accepts and closes at once is not dialed on and on", () => {
@@ -203,7 +203,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
       world.reset();
     }
     // The first one replaces a connection that was good.
-    expect(world.state.memory.dials).toBeLessThanOrEqual(1 + 1 + 8);
+    expect(world.state.dials).toBeLessThanOrEqual(1 + 1 + 8);
     expect(world.faults).toEqual([]);
   });
 

@@ -109,12 +109,13 @@ export class HttpPipe implements Pipe {
         return frame.hidden ? undefined : this.#askAgain();
       case "ping":
         return this.#ping(frame.n);
-      case "send":
-      case "signal":
-      case "page":
-        this.#out.push(text);
-        return this.#flush();
+      case "take":
+      case "pong":
+      case "bye":
+        return;
     }
+    this.#out.push(text);
+    this.#flush();
   }
 
   drop(): void {

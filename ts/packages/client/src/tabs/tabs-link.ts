@@ -8,9 +8,9 @@ import type { ClientFrame } from "../wire.ts";
 import { Member } from "./member.ts";
 import { claimsOf } from "./user.ts";
 
-const NEVER = Number.POSITIVE_INFINITY;
-const { memory } = INITIAL;
-const CONNECTING: State = { name: "dialing", n: 0, since: 0, until: NEVER, gateAt: NEVER, memory };
+/** When a tab that had to be alone looks whether it still has to, in ms. */
+const RETRY = 15_000;
+const CONNECTING: State = { ...INITIAL, name: "dialing" };
 const NOTHING: ConnectionStats = { connection: "", user: "", dials: 0, welcomes: 0, received: 0, sent: 0, rtt: 0 };
 
 /**
@@ -28,8 +28,10 @@ export class TabsLink implements Link {
   /** Attempts to begin, so that one that was given up does nothing any more. */
   #beginnings = 0;
   #member: Member | undefined;
-  /** A tab whose user is not known shares nothing: this is its connection. */
+  /** The connection of a tab that shares nothing: its user is not known, or nobody hears it. */
   #plain: Connection | undefined;
+  /** It is for good. */
+  #stranger = false;
 
   constructor(parts: LinkParts, siblings: Siblings, user: string | undefined) {
     this.#parts = parts;
@@ -38,7 +40,7 @@ export class TabsLink implements Link {
   }
 
   get state(): State {
-    if (!this.#wanted) return { name: "idle", memory };
+    if (!this.#wanted) return INITIAL;
     return (this.#plain ?? this.#member?.shown)?.state ?? CONNECTING;
   }
 
@@ -68,10 +70,6 @@ export class TabsLink implements Link {
     this.#parts.owner.changed();
   }
 
-  close(): void {
-    this.disconnect();
-  }
-
   retry(): void {
     if (this.#plain) this.#plain.retry();
     else this.#member?.call("retry");
@@ -90,12 +88,14 @@ export class TabsLink implements Link {
     const turn = ++this.#beginnings;
     const user = await this.#whoAmI();
     if (turn !== this.#beginnings) return;
-    if (user === undefined) return this.#goPlain();
+    if (user === undefined) return this.#estranged();
     this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, {
-      stranger: () => this.#goPlain(),
+      fed: () => this.#leavePlain(),
+      alone: () => this.#goPlain(),
+      stranger: () => this.#estranged(),
       token: (token) => {
         if (this.#givenUser !== undefined || claimsOf(token)?.user === user) return;
-        this.#goPlain();
+        this.#estranged();
         throw new Error("the token is another user's");
       },
     });
@@ -106,17 +106,35 @@ export class TabsLink implements Link {
     const { token, env } = this.#parts;
     if (this.#givenUser !== undefined) return this.#givenUser;
     try {
-      return claimsOf(token.usable(env.now()) ?? (await token.fetch(env.now())))?.user;
+      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user;
     } catch {
       // A connection of its own finds the same, and says so.
       return undefined;
     }
   }
 
+  #estranged(): void {
+    this.#stranger = true;
+    this.#goPlain();
+  }
+
   #goPlain(): void {
     this.#end();
-    this.#plain = new Connection(this.#parts);
-    this.#plain.connect();
+    if (!this.#plain) {
+      this.#plain = new Connection(this.#parts);
+      this.#plain.connect();
+    }
+    if (this.#stranger) return;
+    // It may be heard later on. Until it is fed by the others, its own connection serves.
+    this.#parts.env.timer(() => {
+      if (this.#wanted && this.#plain && !this.#member) void this.#begin();
+    }, RETRY);
+  }
+
+  #leavePlain(): void {
+    const plain = this.#plain;
+    this.#plain = undefined;
+    plain?.disconnect();
   }
 
   #end(): void {
@@ -126,13 +144,12 @@ export class TabsLink implements Link {
   }
 
   #signal(signal: PageSignal): void {
-    if (this.#plain) return;
     if (signal === "stored" || signal === "leaving") {
       // A page in the back/forward cache is thrown out of it by a message that it is sent, or by a lock that it holds.
       this.#end();
       return this.#parts.owner.changed();
     }
     if (this.#member) this.#member.look();
-    else if (signal === "restored" || signal === "visible") void this.#begin();
+    else if (!this.#plain && (signal === "restored" || signal === "visible")) void this.#begin();
   }
 }
