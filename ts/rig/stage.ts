@@ -152,8 +152,9 @@ export class Stage {
   // ---- what a person does
 
   async wait(ms: number): Promise<void> {
-    this.#calm?.();
+    // What looks again and again waits for little in between.
     if (ms < LONG) return sleep(ms);
+    this.#calm?.();
     const end = performance.now() + ms;
     await sleep(ms - LEAD);
     this.#calm = await quiet.calm();
