@@ -16,6 +16,9 @@ const (
 	// The pause is a quarter of the outage, within these limits; where the budget is spent, it is the longest.
 	soon   = 1500 * time.Millisecond
 	rarely = 30 * time.Second
+	// mercy is the most that a server is spared, firstPause the first pause, which doubles with each failure.
+	mercy      = time.Minute
+	firstPause = 250 * time.Millisecond
 	// redialPause: a slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes
 	// through.
 	redialPause = 3 * time.Second
@@ -97,23 +100,27 @@ func (m memo) outage(now instant) time.Duration {
 	return now - m.outageAt
 }
 
-// penance is until when a dial that the gate approves has to wait all the same, 0 if it need not. A gate that had said yes
-// before, and never no since, is wrong about dials: then the budget counts. A server that accepts and closes is spared until
-// there is one again; where dials alone fail, they go on, slowly. But a wake has one dial at once: somebody looks.
+// penance is until when a dial that the gate approves has to wait all the same, 0 if it need not. A server that accepts
+// connections and ends them is spared more each time. A gate that had said yes before, and never no since, is wrong about
+// dials: then the budget counts, but to wait until there is one again would cost more than the browser's delay. And a wake has
+// one dial at once: somebody looks.
 func (m memo) penance(now instant) instant {
-	recent := m.recent(now)
-	if len(recent) < budget || (now-m.approvedAt).Abs() >= window {
-		return 0
+	var last instant
+	if len(m.failed) > 0 {
+		last = m.failed[len(m.failed)-1]
 	}
-	last := recent[len(recent)-1]
-	until := last + window/budget
+	pause := time.Duration(0)
 	if m.slammed {
-		until = recent[len(recent)-budget] + window
+		pause = time.Duration(min(float64(mercy), doubled(2*firstPause, m.attempts)))
 	}
-	if until <= now || now < m.wakeUntil && last < m.wakeUntil-wakeWindow {
+	if m.spent(now) && (now-m.approvedAt).Abs() < window {
+		pause = max(pause, window/budget)
+	}
+	woken := now < m.wakeUntil && last < m.wakeUntil-wakeWindow
+	if woken || (now-last).Abs() >= pause {
 		return 0
 	}
-	return until
+	return last + pause
 }
 
 // mayRedial reports whether a slow dial is given up for a gate that says yes. One that has just said no tells of a line that
@@ -154,7 +161,7 @@ func (m memo) ladder(since instant, at moment) time.Duration {
 // back together; the sooner the outage is over, the sooner the user should be back.
 func (m memo) backoff(at moment) time.Duration {
 	age := m.outage(at.now)
-	first, most := 250*time.Millisecond, 20*time.Second
+	first, most := firstPause, 20*time.Second
 	switch {
 	case m.hiddenAt != 0:
 		first, most = 2*time.Second, time.Minute

@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
 import { CLIENTS, type ClientName } from "./page/report.ts";
+import type { Case } from "./cases/case.ts";
 import { DOC_CASES, writeDocs } from "./docs/page.ts";
 import { load, save } from "./results.ts";
-import { casesOf, nameOf, type Order, passed, pending, runAll } from "./runner.ts";
+import { casesOf, nameOf, type Order, passed, pending, type Result, runAll } from "./runner.ts";
 import { random } from "./shows/random.ts";
 import { sends } from "./shows/sends.ts";
 import { tabs } from "./shows/tabs.ts";
@@ -13,12 +14,12 @@ const usage = `npm run coming-back -w holdfast-rig -- [what] [options]
 
 Without a what, the cases of the matrix:
 
-  --cases 1,3     which cases; default: all
+  --cases 1,21*5  which cases, and how often, where that is not n; default: all
   --client ours   ours, socketio, centrifuge, phoenix or partysocket, or several, or all; default: ours
   --n 3           runs of each case
   --jobs 1        runs at a time
   --peers-n 3     runs of each case of other clients; default: n
-  --json FILE     writes all figures into a file
+  --json FILE     writes all figures into a file, as they come
   --docs          writes docs/coming-back.md and its picture, of the cases that stand there
   --from A,B      reads the figures of files instead of measuring
   --trace         prints what happened in each page around the event
@@ -95,22 +96,35 @@ const shows: Readonly<Record<string, (values: Values) => Promise<readonly string
 };
 
 async function matrix(values: Values): Promise<number> {
-  const cases = casesOf(values.docs ? DOC_CASES : list(values.cases));
+  const names = values.docs ? DOC_CASES : list(values.cases);
+  const cases = casesOf(names.map((name) => name.replace(/\*.*/, "")));
   const clients = clientsOf(values.client ?? (values.docs ? "all" : "ours"));
   const n = (client: ClientName) => Number((client !== "ours" && values["peers-n"]) || (values.n ?? 3));
   const orders: Order[] = clients.flatMap((client) =>
     cases
       .filter((of) => (client === "ours" ? !pending(of) : of.peers))
-      .map((of) => ({ case: of, client, n: n(client) })),
+      .map((of) => ({ case: of, client, n: times(names, of) ?? n(client) })),
   );
-  const results = values.from ? load(list(values.from)) : await runAll(orders, Number(values.jobs), tell, values.trace);
-  if (values.json) save(values.json, results);
+  const progress = (order: Order, outcome: Outcome, all: readonly Result[]) => {
+    tell(order, outcome);
+    // What takes an hour may be ended before.
+    if (values.json) save(values.json, all);
+  };
+  const results = values.from
+    ? load(list(values.from))
+    : await runAll(orders, Number(values.jobs), progress, values.trace);
   if (values.docs) writeDocs(results);
   console.log(`${table(results)}\n\n${remarks(results)}`);
   for (const of of cases.filter(pending)) {
     console.log(`case ${nameOf(of)} is pending, this checkout lacks ${of.needs?.join(", ")}: ${of.title}`);
   }
   return results.every((result) => result.client !== "ours" || passed(result)) ? 0 : 1;
+}
+
+/** How often a case was asked for by name. */
+function times(names: readonly string[], of: Case): number | undefined {
+  const found = names.find((name) => name.startsWith(`${nameOf(of)}*`) || name.startsWith(`${of.id}*`));
+  return found === undefined ? undefined : Number(found.split("*")[1]);
 }
 
 function tell({ case: of, client }: Order, { figure, faults }: Outcome): void {

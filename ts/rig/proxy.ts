@@ -20,6 +20,8 @@ export class Proxy {
   /** The fate of new connections, by their first request; "refuse" is a reset once the request is there. */
   readonly fates: { websocket: Fate; http: Fate } = { websocket: "pass", http: "pass" };
   readonly arrivals: Arrival[] = [];
+  /** When the first answer to each came back from the other side. */
+  readonly answers: number[] = [];
   /** How long after its first answer a new connection is cut; undefined for never. */
   slam: number | undefined;
   /** Bytes a second each way; Infinity for no limit. */
@@ -174,7 +176,10 @@ class Link {
     this.#join(client, this.#up, ["drop"]);
     this.#join(upstream, this.#down, ["drop", "mute"]);
     this.#up.push(first);
-    upstream.once("data", () => this.#slamLater());
+    upstream.once("data", () => {
+      proxy.answers.push(Date.now());
+      this.#slamLater();
+    });
     upstream.on("close", () => this.#closed());
   }
 

@@ -34,11 +34,11 @@ export function casesOf(names: readonly string[]): readonly Case[] {
   });
 }
 
-/** Runs all orders, `jobs` at a time: most of a case is waiting. Tells of each run as it ends. */
+/** Runs all orders, `jobs` at a time: most of a case is waiting. Tells of each run as it ends, and of all so far. */
 export async function runAll(
   orders: readonly Order[],
   jobs: number,
-  tell: (order: Order, outcome: Outcome) => void = () => {},
+  tell: (order: Order, outcome: Outcome, all: readonly Result[]) => void = () => {},
   tracing = false,
 ): Promise<readonly Result[]> {
   const results = orders.map((order) => ({ ...order, outcomes: [] as Outcome[] }));
@@ -50,7 +50,7 @@ export async function runAll(
     for (let next = queue.shift(); next; next = queue.shift()) {
       const outcome = await runOnce(next.result.case, next.result.client, tracing);
       next.result.outcomes.push(outcome);
-      tell(next.result, outcome);
+      tell(next.result, outcome, results);
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));

@@ -34,6 +34,8 @@ export const USER = "anna";
 /** A wait of at least so many ms ends in a calm moment, since something is measured after it; how long before its end. */
 const LONG = 3_000;
 const LEAD = 500;
+/** A browser that has shown a page is at work for a while still, in ms. */
+const SETTLING = 2_000;
 
 /** One run of a case: a server, a line to it, a browser with the client's page, and what may be done to them. */
 export class Stage {
@@ -67,7 +69,7 @@ export class Stage {
 
   static async open(client: ClientName, setup: Setup): Promise<Stage> {
     const stage = await quiet.heavy(() => Stage.#set(client, setup));
-    await stage.wait(setup.warm ?? 7_000);
+    await stage.wait(Math.max(0, (setup.warm ?? 7_000) - SETTLING));
     return stage;
   }
 
@@ -150,8 +152,9 @@ export class Stage {
   // ---- what a person does
 
   async wait(ms: number): Promise<void> {
-    this.#calm?.();
+    // What looks again and again waits for little in between.
     if (ms < LONG) return sleep(ms);
+    this.#calm?.();
     const end = performance.now() + ms;
     await sleep(ms - LEAD);
     this.#calm = await quiet.calm();
@@ -272,6 +275,7 @@ export class Stage {
       for (const writer of this.writers) writer.start();
       await first.firstAfter(Date.now(), 20_000);
     }
+    await sleep(Math.min(SETTLING, this.#setup.warm ?? SETTLING));
   }
 
   async #when(signal: string, act: () => Promise<unknown>, visit = this.page): Promise<number> {

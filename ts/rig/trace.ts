@@ -7,6 +7,8 @@ export async function trace(stage: Stage): Promise<string> {
   const lines: (readonly [at: number, what: string])[] = [
     ...events.map(({ name, at }) => [at, `browser: ${name}`] as const),
     ...statuses.map(({ state, at }) => [at, `status: ${state}`] as const),
+    ...stage.proxy.arrivals.map(({ path, at }) => [at, `at the proxy: ${path.split("?")[0]}`] as const),
+    ...stage.proxy.answers.map((at) => [at, "the proxy has an answer"] as const),
     ...fetches.map(({ url, at }) => [at, `fetch ${url.split("?")[0]}`] as const),
     ...dials.flatMap(({ url, at, opened, closed, code }) => [
       [at, `dial ${url}`] as const,

@@ -5,6 +5,7 @@ import { CLIENTS, type ClientName } from "../page/report.ts";
 import { nameOf, percentile, type Result } from "../runner.ts";
 import { root } from "../tools.ts";
 import { type Bar, chart, seconds } from "./chart.ts";
+import { matrix } from "./matrix.ts";
 
 /** The cases of the page, as a reader would tell them. */
 const STORIES: Readonly<Record<string, readonly [short: string, story: string]>> = {
@@ -38,7 +39,7 @@ export function writeDocs(results: readonly Result[]): void {
   const groups = found.map((of, i) => ({ title: storyOf(i)[0], bars: of.sort(byClient).map(barOf) }));
   const picture = chart("Back after…", "median, logarithmic scale: shorter is better", groups);
   writeFileSync(join(root, "docs", "coming-back.svg"), picture);
-  writeFileSync(join(root, "docs", "coming-back.md"), text(found));
+  writeFileSync(join(root, "docs", "coming-back.md"), `${text(found)}\n${matrix(results)}`);
 }
 
 const storyOf = (i: number) => STORIES[DOC_CASES[i] ?? ""] ?? ["", ""];

@@ -121,6 +121,11 @@ async function makeGood(s: Stage): Promise<void> {
   await s.page.chromium.thaw();
   await s.page.chromium.offline(false);
   await s.page.tab.show();
+  // A browser may take a page out of its cache to be in front though another one is.
+  if (await s.page.tab.ask("document.hidden")) {
+    await s.hide();
+    await s.page.tab.show();
+  }
 }
 
 async function good(s: Stage): Promise<boolean> {

@@ -13,6 +13,10 @@ const EAGER = 4;
 const BLIND = 1 / 4;
 const SOON = 1_500;
 const RARELY = 30_000;
+/** The most that a server is spared. */
+const MERCY = 60_000;
+/** The first pause, which doubles with each failure. */
+const FIRST = 250;
 /** A slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes through. */
 const REDIAL = 3_000;
 const WAKE_WINDOW = 10_000;
@@ -57,18 +61,17 @@ export function believed(s: State): boolean {
 }
 
 /**
- * Until when a dial that the gate approves has to wait all the same. A gate that had said yes before, and never no since,
- * is wrong about dials: then the budget counts. A server that accepts and closes is spared until there is one again;
- * where dials alone fail, waiting for that would cost more than the browser's delay, and they go on, slowly. But a wake
- * has one dial at once: somebody looks.
+ * Until when a dial that the gate approves has to wait all the same. A server that accepts connections and ends them is
+ * spared more each time. A gate that had said yes before, and never no since, is wrong about dials: then the budget
+ * counts, but to wait until there is one again would cost more than the browser's delay. And a wake has one dial at once:
+ * somebody looks.
  */
 export function penance(s: State): number {
-  const failed = recent(s);
-  const [oldest, last = 0] = [failed.at(-BUDGET), failed.at(-1)];
-  if (oldest === undefined || Math.abs(s.now - s.approvedAt) >= WINDOW) return 0;
+  const last = s.failed.at(-1) ?? 0;
+  const wrong = spent(s) && Math.abs(s.now - s.approvedAt) < WINDOW;
+  const pause = Math.max(wrong ? WINDOW / BUDGET : 0, s.slammed ? Math.min(MERCY, 2 * FIRST * 2 ** s.attempts) : 0);
   const woken = s.now < s.wakeUntil && last < s.wakeUntil - WAKE_WINDOW;
-  const until = s.slammed ? oldest + WINDOW : last + WINDOW / BUDGET;
-  return woken || until <= s.now ? 0 : until;
+  return woken || Math.abs(s.now - last) >= pause ? 0 : last + pause;
 }
 
 /** A gate that has just said no, and now says yes, tells of a line that has healed: what was dialed before is lost. */
@@ -103,7 +106,7 @@ const outage = (s: State) => s.now - (s.outageAt || s.now);
 export function backoff(s: State): number {
   const age = outage(s);
   const cap = age < 120_000 ? 2_500 : age < 300_000 ? 8_000 : 20_000;
-  const [first, most] = s.hiddenAt ? [2_000, 60_000] : [250, cap];
+  const [first, most] = s.hiddenAt ? [2_000, 60_000] : [FIRST, cap];
   return s.random * Math.min(most, first * 2 ** s.attempts);
 }
 
