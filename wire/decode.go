@@ -33,6 +33,7 @@ type members struct {
 	Entry entryMembers `json:",embed"`
 	End   endMembers   `json:",embed"`
 	Stop  stopMembers  `json:",embed"`
+	Crowd crowdMembers `json:",embed"`
 
 	// page
 	Before holdfast.Offset  `json:"before"`
@@ -59,6 +60,9 @@ type helloMembers struct {
 	Mode   Mode                `json:"mode"`
 	Hidden bool                `json:"hidden"`
 	Wait   int64               `json:"wait"`
+	Device string              `json:"device"`
+	Name   string              `json:"name"`
+	Tell   bool                `json:"windows"`
 	Subs   []subItem           `json:"subs"`
 	Conn   holdfast.ConnID     `json:"conn"`
 	User   holdfast.UserID     `json:"user"`
@@ -73,6 +77,8 @@ type helloMembers struct {
 type subMembers struct {
 	Last   int           `json:"last"`
 	Cursor *cursorObject `json:"cur"`
+	Act    holdfast.Act  `json:"act"` // in hello and take too
+	Watch  bool          `json:"watch"`
 }
 
 type subItem struct {
@@ -185,7 +191,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return m.hello()
 	case TypeTake:
 		subs, err := m.subs()
-		return &Take{m.Hello.Gen, m.Hello.Hidden, subs}, err
+		return &Take{m.Hello.Gen, m.Hello.Hidden, m.Sub.Act, subs}, err
 	case TypeView:
 		return &View{m.Hello.Hidden}, nil
 	case TypeSub:
@@ -209,6 +215,10 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &Pong{m.N}, nil
 	case TypeBye:
 		return &Bye{Park: m.End.Park}, nil
+	case TypeClaim:
+		return &Claim{}, nil
+	case TypeRead:
+		return &Read{m.Session, m.Epoch, m.Offset, m.Crowd.Got}, nil
 	}
 	return &Unknown{m.T}, nil
 }
@@ -221,7 +231,8 @@ func (m *members) hello() (*Hello, error) {
 	subs, err := m.subs()
 	return &Hello{
 		Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent,
-		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Subs: subs,
+		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Act: m.Sub.Act,
+		Device: m.Hello.Device, Name: m.Hello.Name, Windows: m.Hello.Tell, Subs: subs,
 	}, err
 }
 
@@ -242,7 +253,7 @@ func (m *members) subs() ([]Sub, error) {
 }
 
 func (i *subItem) sub() (Sub, error) {
-	s := Sub{Session: i.Session, Last: i.Sub.Last}
+	s := Sub{Session: i.Session, Last: i.Sub.Last, Act: i.Sub.Act, Watch: i.Sub.Watch}
 	c := i.Sub.Cursor
 	if c == nil {
 		return s, nil
@@ -301,6 +312,10 @@ func (m *members) small() (ServerFrame, error) {
 		return &Ready{m.Hello.Beat, m.Hello.Rest}, nil
 	case TypeReport:
 		return &ReportRequest{}, nil
+	case TypeWindows:
+		return m.windows(), nil
+	case TypeMembers:
+		return m.members(), nil
 	case TypeExpiring:
 		return &Expiring{m.In}, nil
 	case TypeToken:

@@ -95,6 +95,32 @@
 // From requested on no fragments are appended to the run. There is one stop of a run: asking again by another id is acked
 // with the first one's place and state.
 //
+// # Windows
+//
+// A server may have rules on how many connections of one user live at a time. act, in hello, take and sub, says what the user has
+// just done to make the client connect, or read the session: open (the page, or the session) or claim (he was told that it is
+// in use elsewhere, and wants it here). What a client does by itself, such as coming back after an outage, is no act, and has none.
+// Nobody is ever turned out without one. What comes of a conflict is told by a windows frame, whose mode says how this
+// connection stands:
+//
+//	full        it has its place. Told after another mode, and to clients that asked in hello to be told of their user's others
+//	read_only   it reads, and what it would change is refused with forbidden. claim gives it the place of another one
+//	elsewhere   its place is another's now, or was when it came back: bye with 4506 follows
+//	ask         its user is to say whether to go on here: bye with 4506 follows
+//	limit       there is no place, whatever the user does: bye with 4507 follows
+//
+// After 4506, a hello with the act claim takes the place. With s, the frame is about one session, and instead of bye there
+// is a sub with outcome denied and code conflict; a sub with the act claim takes the place. others are the user's other
+// connections, 16 at most: their client, what the client calls itself (name), whether it is on the same device (same), since when.
+//
+// # Presence
+//
+// A sub with watch is followed by a members frame with all: who reads the session, each client by itself; and from then on by
+// frames of what changes: members are new or changed, left are gone. A client that loses its connection is missing from
+// the 15th second on, one that says bye from the 2nd. away: nobody looks at it, as its view frames and bye say, or it has
+// sent nothing but pongs for 60 seconds. A read frame says how far its user has read (o) and how far it has shown (got);
+// neither ever moves back within an epoch.
+//
 // # Ends
 //
 // A connection ends with bye and a close code (holdfast.CloseCode); the code's range says whether to come back. After
@@ -145,7 +171,9 @@ const (
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
 	TypePong   Type = "pong"
-	TypeBye    Type = "bye" // I am leaving, perhaps to park
+	TypeBye    Type = "bye"   // I am leaving, perhaps to park
+	TypeClaim  Type = "claim" // I read only; my user wants to go on here. Answered by windows, or err
+	TypeRead   Type = "read"  // how far my user has read; not answered
 )
 
 // Frames that only a server sends. It also sends sub, page, signal, token, ping, pong and bye.
@@ -161,6 +189,8 @@ const (
 	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
 	TypeReport   Type = "report"   // please send your log
+	TypeWindows  Type = "windows"  // how you stand beside your user's other connections
+	TypeMembers  Type = "members"  // who is there, or what has changed about that
 )
 
 // Mode says what a hello is for.
@@ -176,8 +206,9 @@ const (
 	ModeAside Mode = "aside"
 )
 
-// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","mode":"standby","hidden":true,"wait":20000,"subs":[...]}.
-// agent, mode, hidden and wait are left out where empty.
+// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","mode":"standby","hidden":true,"wait":20000,
+// "act":"open","device":"...","name":"...","windows":true,"subs":[...]}. agent and all that follow it but subs are left out where
+// empty.
 type Hello struct {
 	Version int
 	Token   string
@@ -192,26 +223,38 @@ type Hello struct {
 	Hidden bool
 	// Wait is how long a poll waits at most, in ms. 0 is [DefaultWait].
 	Wait int64
-	Subs []Sub
+	// Act is what the user has done.
+	Act holdfast.Act
+	// Device is the same for all clients of a device, and Name what its user calls it; 64 bytes at most. Other windows of the user,
+	// and those who watch a session's members, are shown the name.
+	Device, Name string
+	// Windows: tell me of my user's other connections.
+	Windows bool
+	Subs    []Sub
 }
 
-// Take is {"t":"take","gen":8,"hidden":true,"subs":[...]}: gen, hidden and subs are as in a plain hello.
+// Take is {"t":"take","gen":8,"hidden":true,"act":"open","subs":[...]}: gen, hidden, act and subs are as in a plain hello.
 type Take struct {
 	Gen    holdfast.Generation
 	Hidden bool
+	Act    holdfast.Act
 	Subs   []Sub
 }
 
 // View is {"t":"view","hidden":true}.
 type View struct{ Hidden bool }
 
-// Sub is {"t":"sub","s":"...","last":15,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
-// log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
+// Sub is {"t":"sub","s":"...","last":15,"cur":{...},"act":"open","watch":true}; inside hello without t. With a cursor, what follows
+// it is sent if the log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
 type Sub struct {
 	Session holdfast.SessionID
 	Last    int
 	// Cursor is nil for none.
 	Cursor *holdfast.Cursor
+	// Act is what the user has done; it counts where a rule is of single sessions.
+	Act holdfast.Act
+	// Watch: tell me who else is there.
+	Watch bool
 }
 
 // Unsub is {"t":"unsub","s":"..."}.
@@ -261,6 +304,17 @@ type Ping struct{ N uint64 }
 // Pong is {"t":"pong","n":1}.
 type Pong struct{ N uint64 }
 
+// Claim is {"t":"claim"}: a connection that reads only wants the place of another one.
+type Claim struct{}
+
+// Read is {"t":"read","s":"...","e":"...","o":812,"got":815}: the user has read all up to o, and the client has shown all up to got.
+// Either may be 0, for nothing to say. e is the epoch that they are of.
+type Read struct {
+	Session     holdfast.SessionID
+	Epoch       holdfast.Epoch
+	Offset, Got holdfast.Offset
+}
+
 // Bye from a client is {"t":"bye","park":true}; from a server {"t":"bye","code":1012,"reason":"restart","after":500,"spread":4000},
 // followed by the transport's close with the same code. Times are in milliseconds.
 type Bye struct {
@@ -303,6 +357,61 @@ type SubAnswer struct {
 	// Code and Message are set with Denied.
 	Code    holdfast.Code
 	Message string
+}
+
+// WindowMode says how a connection stands beside the others of its user.
+type WindowMode string
+
+// The modes of windows.
+const (
+	WindowFull      WindowMode = "full"
+	WindowReadOnly  WindowMode = "read_only"
+	WindowElsewhere WindowMode = "elsewhere"
+	WindowAsk       WindowMode = "ask"
+	WindowLimit     WindowMode = "limit"
+)
+
+// MaxWindows is how many other connections a windows frame names.
+const MaxWindows = 16
+
+// Windows is {"t":"windows","s":"...","mode":"full","others":[{"c":"...","name":"...","same":true,"since":1790000000000}]}. s, name and
+// same are left out where empty.
+type Windows struct {
+	Session holdfast.SessionID
+	Mode    WindowMode
+	Others  []Window
+}
+
+// Window is another connection of the same user.
+type Window struct {
+	Client holdfast.ClientID
+	Name   string
+	// Same: it is on the same device.
+	Same bool
+	// Since is when it came, in Unix ms.
+	Since int64
+}
+
+// Members is {"t":"members","s":"...","all":true,"members":[{"u":"anna","c":"c-7f","name":"...","away":true,"since":1790000000000,"e":"...","o":812,
+// "got":815}],"left":[{"u":"ben","c":"c-9"}]}. all, members, left and what is empty in a member are left out.
+type Members struct {
+	Session holdfast.SessionID
+	// All: these are all there are.
+	All     bool
+	Members []Member
+	Left    []holdfast.Sender
+}
+
+// Member is one client that reads a session.
+type Member struct {
+	Who  holdfast.Sender
+	Name string
+	Away bool
+	// Since is when it became what it is, here or away, in Unix ms.
+	Since int64
+	// How far its user has read, and it has shown, in an epoch; 0 while it has not said.
+	Epoch     holdfast.Epoch
+	Read, Got holdfast.Offset
 }
 
 // Live is {"t":"live","s":"...","o":812}: everything up to o, which was the head, has been sent.
@@ -393,7 +502,7 @@ type Expiring struct{ In int64 }
 type TokenAnswer struct{ Exp int64 }
 
 // ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Signal, *TokenRefresh, *Ping, *Pong,
-// *Bye or *Unknown.
+// *Claim, *Read, *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -409,15 +518,19 @@ func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}
 func (*Pong) clientFrame()         {}
 func (*Bye) clientFrame()          {}
+func (*Claim) clientFrame()        {}
+func (*Read) clientFrame()         {}
 func (*Unknown) clientFrame()      {}
 
 // ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
-// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
+// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Windows, *Members, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
 func (*Welcome) serverFrame()       {}
 func (*Ready) serverFrame()         {}
 func (*ReportRequest) serverFrame() {}
+func (*Windows) serverFrame()       {}
+func (*Members) serverFrame()       {}
 func (*SubAnswer) serverFrame()     {}
 func (*EntryFrame) serverFrame()    {}
 func (*FragFrame) serverFrame()     {}

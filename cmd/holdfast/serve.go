@@ -28,6 +28,7 @@ type nodeSettings struct {
 	debugAddr              string
 
 	server server.Options
+	rules  []string
 	keep   store.Retention
 	feed   time.Duration
 	hooks  webhookSettings
@@ -52,6 +53,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
+	f.StringSliceVar(&n.rules, "connections", nil, "rules on the connections of one user: \"max=3 on=evict_oldest\". on is allow, reject, evict_oldest, evict_idle, take_over, ask or read_only; per=device counts those of each device apart, in=session those that read a session; a token may tighten them")
 	f.Float64Var(&o.Rate, "rate", 50, "frames per second that one connection may send for long")
 	f.IntVar(&o.Burst, "burst", 200, "frames that one connection may send at once")
 
@@ -87,6 +89,13 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
+	for _, text := range n.rules {
+		rule, err := holdfast.ParseConnectionRule(text)
+		if err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "connections: %s", holdfast.MessageOf(err))
+		}
+		o.Connections = append(o.Connections, rule)
+	}
 	hooks, err := n.hooks.endpoints()
 	if err != nil {
 		return nil, err

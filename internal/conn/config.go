@@ -37,6 +37,8 @@ type Config struct {
 	Rate   float64
 	Burst  int
 	Asides *quota.Quota
+	// Rules are on the connections of every user.
+	Rules []holdfast.ConnectionRule
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
 

@@ -68,9 +68,15 @@ type Conn struct {
 	limit  *rate.Limiter
 	client holdfast.ClientID
 	agent  string
+	// device and name are what the client says it is on, and is called. tell: it wants to know of its user's others. left: it has
+	// said goodbye.
+	device, name string
+	tell, left   bool
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
+	// used is when the client's user last did something, as lastIn is.
+	used atomic.Int64
 	// handling: the reading side is at a message, and does not hear those after it.
 	handling atomic.Bool
 	// hidden: nobody sees the client's page.
@@ -129,7 +135,7 @@ type sub struct {
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
 	dirty atomic.Bool
-	// gone: unsubscribed, or replaced by a later subscription to the same session.
+	// gone: unsubscribed, or replaced by a later subscription to the same session, or displaced by another connection.
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
@@ -171,7 +177,7 @@ func (c *Conn) Ended(err error) {
 		s.leave()
 	}
 	if c.stands() == attached {
-		c.cfg.Hub.Detach(c)
+		c.cfg.Hub.Detach(c, c.left, c.cfg.now())
 	}
 	c.mu.Lock()
 	end := c.out.end
@@ -231,7 +237,8 @@ func (c *Conn) Describe() hub.ConnInfo {
 	info := c.t.Info()
 	d := hub.ConnInfo{
 		ID: c.id, Client: c.client, Generation: c.gen, Transport: info.Transport, Remote: info.Remote.String(), Agent: c.agent,
-		Since: c.started, Sessions: names,
+		Device: c.device, Name: c.name, Since: c.started, Heard: c.heard(), Used: c.started.Add(time.Duration(c.used.Load())),
+		Hidden: c.hidden.Load(), Sessions: names,
 	}
 	if g := c.grant.Load(); g != nil {
 		d.User = g.User
@@ -338,7 +345,9 @@ func (s *sub) Signal(frame []byte) {
 // leave ends the sub. It is taken from the list of those to be written, so that a client that subscribes again and again
 // while its socket is full leaves nothing there.
 func (s *sub) leave() {
-	s.gone.Store(true)
+	if s.gone.Swap(true) {
+		return
+	}
 	s.membership.Leave()
 	c := s.conn
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -28,12 +29,13 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.bye(holdfast.CloseProtocol, outOfPlace(f, now), 0, 0)
 		return
 	}
+	c.use(f)
 	switch f := f.(type) {
 	case *wire.Hello:
 		c.hello(ctx, f)
 		return
 	case *wire.Take:
-		c.attach(f)
+		c.attach(ctx, f)
 		return
 	}
 	if c.limit == nil {
@@ -66,7 +68,7 @@ func (c *Conn) ending() bool {
 func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	switch f := f.(type) {
 	case *wire.Sub:
-		c.subscribe(f)
+		c.subscribe(ctx, f)
 	case *wire.Unsub:
 		c.unsubscribe(f.Session)
 	case *wire.PageRequest:
@@ -83,6 +85,8 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
 		c.hidden.Store(f.Hidden)
+	case *wire.Claim:
+		c.claim(ctx)
 	case *wire.Bye:
 		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
@@ -98,6 +102,7 @@ func (c *Conn) farewell(f *wire.Bye) {
 	case f.Park:
 		c.bye(holdfast.CloseNormal, "parked", 0, 0)
 	default:
+		c.left = true
 		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
 	}
 }
@@ -128,6 +133,8 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session = wire.TypeSignal, f.Session
 	case *wire.TokenRefresh:
 		e.Re = wire.TypeToken
+	case *wire.Claim:
+		e.Re = wire.TypeClaim
 	default:
 		return
 	}
@@ -152,7 +159,8 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 	if !ok {
 		return
 	}
-	c.client, c.agent = h.Client, clip(h.Agent, 128)
+	c.client, c.agent, c.tell = h.Client, clip(h.Agent, 128), h.Windows
+	c.device, c.name = clip(h.Device, 64), clip(h.Name, 64)
 	c.grant.Store(&grant)
 	switch h.Mode {
 	case wire.ModeStandby:
@@ -162,7 +170,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.stand(aside)
 		c.ready()
 	default:
-		c.attach(&wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
+		c.attach(ctx, &wire.Take{Gen: h.Gen, Hidden: h.Hidden, Act: h.Act, Subs: h.Subs})
 	}
 }
 
@@ -170,19 +178,23 @@ func (c *Conn) ready() {
 	c.answer(&wire.Ready{Beat: c.cfg.Beat.Milliseconds(), Rest: c.cfg.Rest.Milliseconds()})
 }
 
-// attach makes this the living connection of its client, and resumes all sessions.
-func (c *Conn) attach(f *wire.Take) {
+// attach makes this the living connection of its client, if the rules let it in, and resumes all sessions.
+func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
-	ghost, ok := c.cfg.Hub.Attach(c)
-	if !ok {
+	adm := c.settle(ctx, f.Act, func(a *hub.Arrival) hub.Admission { return c.cfg.Hub.Attach(c, a) })
+	if adm.Ghost != nil {
+		adm.Ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
+	}
+	switch {
+	case adm.Stale:
 		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
+		return
+	case adm.Refused():
+		c.turnedAway(adm.Verdict)
 		return
 	}
 	c.stand(attached)
-	if ghost != nil {
-		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
-	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
 	c.answer(&wire.Welcome{
@@ -197,7 +209,7 @@ func (c *Conn) attach(f *wire.Take) {
 				sub.Cursor = nil
 			}
 		}
-		c.subscribe(sub)
+		c.subscribe(ctx, sub)
 	}
 }
 
@@ -237,10 +249,13 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 }
 
 // subscribe begins to read a session, or moves a reading to another cursor. It is always answered.
-func (c *Conn) subscribe(f *wire.Sub) {
+func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	err := c.mayRead(f.Session)
 	if err == nil && c.find(f.Session) < 0 && len(c.subs) >= c.cfg.MaxSubs {
 		err = holdfast.Errorf(holdfast.CodeTooLarge, "a connection reads at most %d sessions", c.cfg.MaxSubs)
+	}
+	if err == nil {
+		err = c.enter(ctx, f)
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
@@ -249,7 +264,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		})
 		return
 	}
-	c.unsubscribe(f.Session)
+	c.stopReading(f.Session)
 	last := f.Last
 	if last <= 0 {
 		last = c.cfg.Last
@@ -260,13 +275,16 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.subs = append(c.subs, s)
-	if c.out.owner == closed {
-		return
+	if c.out.owner != closed {
+		c.out.dirty = append(c.out.dirty, s)
+		c.queueLocked()
 	}
-	c.out.dirty = append(c.out.dirty, s)
-	c.queueLocked()
+	c.mu.Unlock()
+	// Whoever took its seat between enter and here has found no sub to end.
+	if c.perSession() && !c.cfg.Hub.Seated(c, f.Session) {
+		s.leave()
+	}
 }
 
 func (c *Conn) mayRead(s holdfast.SessionID) error {
@@ -280,6 +298,13 @@ func (c *Conn) mayRead(s holdfast.SessionID) error {
 }
 
 func (c *Conn) unsubscribe(id holdfast.SessionID) {
+	c.stopReading(id)
+	if c.perSession() {
+		c.cfg.Hub.Exit(c, id)
+	}
+}
+
+func (c *Conn) stopReading(id holdfast.SessionID) {
 	i := c.find(id)
 	if i < 0 {
 		return
@@ -376,6 +401,9 @@ func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
 	if !c.grant.Load().Allows(holdfast.ActionSend, f.Session) {
 		return nil, holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow sending to this session")
 	}
+	if err := c.mayWrite(f.Session); err != nil {
+		return nil, err
+	}
 	return c.checkData(f.Data)
 }
 
@@ -406,7 +434,7 @@ func (c *Conn) checkStop(f *wire.Stop) error {
 	if !c.grant.Load().Allows(holdfast.ActionStop, f.Session) {
 		return holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow stopping in this session")
 	}
-	return nil
+	return c.mayWrite(f.Session)
 }
 
 // checkData returns the data without insignificant white space.
@@ -453,7 +481,7 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
 	for _, s := range slices.Clone(c.subs) {
 		if !grant.Allows(holdfast.ActionRead, s.session) {
-			c.subscribe(&wire.Sub{Session: s.session})
+			c.subscribe(ctx, &wire.Sub{Session: s.session})
 		}
 	}
 }

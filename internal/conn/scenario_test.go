@@ -174,6 +174,10 @@ func (st *stage) do(line string) {
 	switch who {
 	case "backend":
 		st.backend(what)
+	case "rule": // on connections, for those that come from now on
+		rule, err := holdfast.ParseConnectionRule(what)
+		st.must(err)
+		st.cfg.Rules = append(st.cfg.Rules, rule)
 	case "wait":
 		d, err := time.ParseDuration(what)
 		st.must(err)
@@ -290,7 +294,7 @@ var volatile = []struct {
 	show string
 }{
 	{regexp.MustCompile(`"g":\d+`), `"g":G`}, {regexp.MustCompile(`"e":"[a-z2-7]+"`), `"e":E`},
-	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp)":946\d+`), `"$1":T`},
+	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp|since)":946\d+`), `"$1":T`},
 }
 
 // answers returns what all clients have received since the last time, those that dialed first standing first. An ack may

@@ -48,7 +48,7 @@ func (set standings) has(s standing) bool { return set&(1<<s) != 0 }
 //	bye, unknown                      x        x       x
 //	ping, pong                        x        x
 //	page, send, stop, signal                   x       x
-//	sub, unsub, view                           x
+//	sub, unsub, view, claim, read              x
 func admitted(f wire.ClientFrame) standings {
 	switch f.(type) {
 	case *wire.Hello:
@@ -61,7 +61,7 @@ func admitted(f wire.ClientFrame) standings {
 		return in(standby, attached)
 	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Signal:
 		return in(attached, aside)
-	case *wire.Sub, *wire.Unsub, *wire.View:
+	case *wire.Sub, *wire.Unsub, *wire.View, *wire.Claim, *wire.Read:
 		return in(attached)
 	}
 	return 0

@@ -119,6 +119,7 @@ func (h *Hub) Sweep(now time.Time) {
 	for i := range h.shards {
 		h.shards[i].sweep(now)
 	}
+	h.people.sweep(now)
 }
 
 func (sh *shard) sweep(now time.Time) {

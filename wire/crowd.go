@@ -1,0 +1,126 @@
+package wire
+
+import "github.com/holdfast/holdfast"
+
+// The frames that tell of other connections: windows of the same user, members of a session.
+
+// crowdMembers are those of windows, members and read.
+type crowdMembers struct {
+	Others  []windowObject  `json:"others"`
+	All     bool            `json:"all"`
+	Members []memberObject  `json:"members"`
+	Left    []memberObject  `json:"left"`
+	Got     holdfast.Offset `json:"got"`
+}
+
+type windowObject struct {
+	Client holdfast.ClientID `json:"c"`
+	Name   string            `json:"name"`
+	Same   bool              `json:"same"`
+	Since  int64             `json:"since"`
+}
+
+type memberObject struct {
+	User   holdfast.UserID   `json:"u"`
+	Client holdfast.ClientID `json:"c"`
+	Name   string            `json:"name"`
+	Away   bool              `json:"away"`
+	Since  int64             `json:"since"`
+	Epoch  holdfast.Epoch    `json:"e"`
+	Read   holdfast.Offset   `json:"o"`
+	Got    holdfast.Offset   `json:"got"`
+}
+
+func (m *members) windows() *Windows {
+	w := &Windows{Session: m.Session, Mode: WindowMode(m.Hello.Mode)}
+	for _, o := range m.Crowd.Others {
+		w.Others = append(w.Others, Window(o))
+	}
+	return w
+}
+
+func (m *members) members() *Members {
+	f := &Members{Session: m.Session, All: m.Crowd.All}
+	for _, o := range m.Crowd.Members {
+		f.Members = append(f.Members, Member{
+			Who: holdfast.Sender{User: o.User, Client: o.Client}, Name: o.Name, Away: o.Away, Since: o.Since,
+			Epoch: o.Epoch, Read: o.Read, Got: o.Got,
+		})
+	}
+	for _, o := range m.Crowd.Left {
+		f.Left = append(f.Left, holdfast.Sender{User: o.User, Client: o.Client})
+	}
+	return f
+}
+
+func appendWindows(dst []byte, f *Windows) []byte {
+	o := begin(dst, TypeWindows)
+	o.opt("s", string(f.Session))
+	o.str("mode", string(f.Mode))
+	o.name("others")
+	o.b = append(o.b, '[')
+	for i, w := range f.Others {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		item := open(o.b)
+		item.str("c", string(w.Client))
+		item.opt("name", w.Name)
+		item.flag("same", w.Same)
+		item.int("since", w.Since)
+		o.b = item.end()
+	}
+	o.b = append(o.b, ']')
+	return o.end()
+}
+
+func appendMembers(dst []byte, f *Members) []byte {
+	o := begin(dst, TypeMembers)
+	o.str("s", string(f.Session))
+	o.flag("all", f.All)
+	if len(f.Members) > 0 {
+		o.name("members")
+		o.b = append(o.b, '[')
+		for i := range f.Members {
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
+			o.b = appendMember(o.b, &f.Members[i])
+		}
+		o.b = append(o.b, ']')
+	}
+	if len(f.Left) > 0 {
+		o.name("left")
+		o.b = append(o.b, '[')
+		for i, who := range f.Left {
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
+			o.b = appendMember(o.b, &Member{Who: who})
+		}
+		o.b = append(o.b, ']')
+	}
+	return o.end()
+}
+
+func appendMember(dst []byte, m *Member) []byte {
+	o := open(dst)
+	o.str("u", string(m.Who.User))
+	o.str("c", string(m.Who.Client))
+	o.opt("name", m.Name)
+	o.flag("away", m.Away)
+	o.optInt("since", m.Since)
+	o.opt("e", string(m.Epoch))
+	o.optUint("o", uint64(m.Read))
+	o.optUint("got", uint64(m.Got))
+	return o.end()
+}
+
+func appendRead(dst []byte, f *Read) []byte {
+	o := begin(dst, TypeRead)
+	o.str("s", string(f.Session))
+	o.opt("e", string(f.Epoch))
+	o.optUint("o", uint64(f.Offset))
+	o.optUint("got", uint64(f.Got))
+	return o.end()
+}
