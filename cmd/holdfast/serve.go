@@ -89,12 +89,9 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
-	for _, text := range n.rules {
-		rule, err := holdfast.ParseConnectionRule(text)
-		if err != nil {
-			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "connections: %s", holdfast.MessageOf(err))
-		}
-		o.Connections = append(o.Connections, rule)
+	var err error
+	if o.Connections, err = parseRules(n.rules); err != nil {
+		return nil, err
 	}
 	hooks, err := n.hooks.endpoints()
 	if err != nil {
@@ -103,6 +100,18 @@ func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logge
 	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
 	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
 	return server.New(o)
+}
+
+// parseRules reads the rules on connections that the setting of that name holds.
+func parseRules(texts []string) (rules []holdfast.ConnectionRule, err error) {
+	for _, text := range texts {
+		rule, err := holdfast.ParseConnectionRule(text)
+		if err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "connections: %s", holdfast.MessageOf(err))
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }
 
 type authSettings struct {

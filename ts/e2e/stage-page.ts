@@ -1,4 +1,4 @@
-import { Client } from "../packages/client/src/index.ts";
+import { claim, Client, placeOf, thisDevice } from "../packages/client/src/index.ts";
 import { fallback } from "../packages/client/src/fallback/index.ts";
 import { tabs } from "../packages/client/src/tabs/index.ts";
 
@@ -9,7 +9,8 @@ url.protocol = "ws:";
 
 const client = new Client({
   url: url.href,
-  token: async () => (await fetch(`/token?user=${user}`)).text(),
+  token: async () => (await fetch(`/token?user=${user}&rule=${encodeURIComponent(query.get("rule") ?? "")}`)).text(),
+  ...(query.has("windows") && { place: { ...thisDevice(), name: query.get("windows") || "a window", windows: true } }),
   carrier: fallback(),
   ...(query.has("own") ? {} : { link: tabs() }),
 });
@@ -29,6 +30,13 @@ const stage = {
   get state() {
     return client.status.state;
   },
+  get mode() {
+    return placeOf(client).mode;
+  },
+  get others() {
+    return placeOf(client).others.map(({ name }) => name);
+  },
+  claim: () => claim(client),
   send: (data: unknown) => chat.send(data).done,
 };
 Object.assign(globalThis, { stage });

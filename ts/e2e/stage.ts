@@ -20,6 +20,7 @@ export class Stage {
   readonly #program: string;
   readonly #data = mkdtempSync(`${tmp}stage-`);
   readonly #sockets = new Set<Socket>();
+  readonly #lines: { readonly browser: Socket; readonly server: Socket }[] = [];
   #process: ChildProcess | undefined;
   #front: Server | undefined;
   #port = 0;
@@ -34,6 +35,12 @@ export class Stage {
 
   constructor(program: string) {
     this.#program = program;
+  }
+
+  /** Swallows what goes over the latest WebSocket, both ways, and lets neither side know. */
+  blackholeLatest(): void {
+    const line = this.#lines.at(-1);
+    for (const socket of line ? [line.browser, line.server] : []) socket.unpipe().resume();
   }
 
   async start(): Promise<void> {
@@ -129,7 +136,8 @@ export class Stage {
     if (pathname === "/app.js") return void to.setHeader("content-type", "text/javascript").end(this.#script);
     if (pathname === "/token") {
       const user = searchParams.get("user") ?? "";
-      const rights = ["--read", "*", "--send", "*"];
+      const rule = searchParams.get("rule");
+      const rights = ["--read", "*", "--send", "*", ...(rule ? ["--connections", rule] : [])];
       return void to.end(this.#run("token", "--secret-file", this.#secret, "--user", user, ...rights));
     }
     if (!pathname.startsWith("/v1/")) return void to.setHeader("content-type", "text/html").end(PAGE);
@@ -169,6 +177,7 @@ export class Stage {
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       onward.write(head);
       socket.pipe(onward).pipe(socket);
+      this.#lines.push({ browser: socket, server: onward });
     });
     this.#sockets.add(onward);
     onward.on("error", () => socket.destroy());

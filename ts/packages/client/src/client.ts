@@ -13,7 +13,7 @@ import { sendReport } from "./report.ts";
 import type { SessionCache } from "./session-cache.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { Token, type TokenSource } from "./token.ts";
-import { MAX_SUBS, type WelcomeFrame } from "./wire.ts";
+import { type Act, MAX_SUBS, type WelcomeFrame, type WindowsFrame } from "./wire.ts";
 
 export interface ClientOptions {
   /** Where the server is, such as wss://example.com/v1/ws; the number of the dial is added to the path. */
@@ -35,6 +35,11 @@ export interface ClientOptions {
   readonly outbox?: OutboxStore | ((env: Env) => OutboxStore);
   /** Where the recent parts of sessions are kept, to be shown at once after a reload. Default: nowhere. */
   readonly cache?: SessionCache;
+  /**
+   * What the user's other windows are shown of this one, and whether it is to be told of them: `name`, and `device`, which is
+   * the same in all windows of a device. See thisDevice and placeOf.
+   */
+  readonly place?: LinkParts["place"];
   /** What carries the frames, as fallback() of @holdfast/client/fallback. Default: WebSocket. */
   readonly carrier?: Carrier;
   /** What keeps the connection, as tabs() of @holdfast/client/tabs. Default: one connection for this tab alone. */
@@ -61,6 +66,8 @@ export interface Status {
   /** Why, with offline and ended, for people; code is the close code, with ended. */
   readonly reason?: string;
   readonly code?: number;
+  /** How this window stands beside the user's others, as the server tells it; see placeOf. */
+  readonly windows?: WindowsFrame | undefined;
 }
 
 /** The largest data of a send until the server has said what it takes, in bytes. */
@@ -85,6 +92,7 @@ export class Client {
   constructor(options: ClientOptions) {
     const env = options.env ?? browserEnv();
     const storage = options.storage ?? env.storage;
+    const { place = {} } = options;
     const prefix = `holdfast:${options.url}:`;
     this.#env = env;
     this.#identity = new Identity(env, storage, prefix, options.clientId);
@@ -120,7 +128,7 @@ export class Client {
       held: (id: string) => this.#sessions.get(id)?.session.held,
       upToDate: () => this.#upToDate(),
     };
-    this.#parts = { env, open, url: options.url, token, identity: this.#identity, log: new Log(), owner };
+    this.#parts = { env, open, url: options.url, token, identity: this.#identity, log: new Log(), owner, place };
     this.#link = make(this.#parts);
     this.#outbox.load();
     this.#cache = options.cache;
@@ -156,13 +164,13 @@ export class Client {
     return this.#listeners.add(listener);
   }
 
-  /** Connects, and from then on comes back by itself. */
-  connect(): void {
+  /** Connects, and from then on comes back by itself. See claim for what else it may be given. */
+  connect(act: Act = "open"): void {
     this.#mustBeOpen();
     // A page that is hidden may never run again.
     if (this.#cache)
       this.#stopSignals ??= this.#env.signals((signal) => /hidd|froz|stor|leav/.test(signal) && this.#save());
-    this.#link.connect();
+    this.#link.connect(act);
   }
 
   /** Says goodbye and stays away until connect(). Sessions keep what they hold. */
@@ -265,6 +273,9 @@ export class Client {
         return session?.takePage(frame);
       case "signal":
         return session?.takeSignal(frame);
+      case "windows":
+      case "members":
+        return session?.takeOthers(frame);
       case "report":
         return void this.report("asked").catch(() => {});
       default:
@@ -273,10 +284,16 @@ export class Client {
   }
 
   #statusChanged(): void {
-    const next = this.#currentStatus();
+    const { windows } = this.#link.stats;
+    const next = { ...this.#currentStatus(), windows };
     const now = this.#status;
     const same =
-      next.state === now.state && next.retryAt === now.retryAt && next.reason === now.reason && next.code === now.code;
+      next.state === now.state &&
+      next.retryAt === now.retryAt &&
+      next.reason === now.reason &&
+      next.code === now.code &&
+      // From the tab that has the connection comes another object each time.
+      JSON.stringify(windows) === JSON.stringify(now.windows);
     if (same) return;
     this.#status = { ...next, since: next.state === now.state ? now.since : this.#env.now() };
     if (next.code === CLOSE_PROTOCOL) this.report("error").catch(() => {});

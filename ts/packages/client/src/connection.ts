@@ -13,7 +13,16 @@ import { HoldfastError } from "./errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "./link.ts";
 import { watchPage } from "./page.ts";
 import { AGENT, below, httpUrl } from "./urls.ts";
-import { type ClientFrame, decode, encode, type ServerFrame, VERSION, type WelcomeFrame } from "./wire.ts";
+import {
+  type Act,
+  type ClientFrame,
+  decode,
+  encode,
+  type ServerFrame,
+  VERSION,
+  type WelcomeFrame,
+  type WindowsFrame,
+} from "./wire.ts";
 
 const GATE_TIMEOUT = 1_000;
 /** Events that come with every frame: the log would be full of them. */
@@ -52,8 +61,11 @@ export class Connection implements Link {
 
   /** How far the server's clock is before ours, in ms: expiry is told by its clock. */
   #serverAhead = 0;
+  /** What the user has done to have it connect, until that is answered. */
+  #act: Act | undefined;
 
   #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
+  #windows: WindowsFrame | undefined;
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
@@ -66,15 +78,18 @@ export class Connection implements Link {
 
   get stats(): ConnectionStats {
     const { dials, rtt } = this.#state.memory;
-    return { ...this.#stats, dials, rtt: Math.round(rtt) };
+    return { ...this.#stats, dials, rtt: Math.round(rtt), windows: this.#windows };
   }
 
   get open(): boolean {
     return this.#state.name === "live" || this.#state.name === "doubt";
   }
 
-  connect(): void {
+  connect(act?: Act): void {
     const { state } = this;
+    // One that reads only changes places without a new connection.
+    if (this.open) return act === "claim" ? this.send({ t: "claim" }) : undefined;
+    this.#act = act;
     if (state.name === "ended" && state.code === CLOSE_SUPERSEDED) this.#parts.identity.renew();
     this.#dispatch({ type: "connect" });
   }
@@ -244,7 +259,14 @@ export class Connection implements Link {
 
   get #me() {
     const { token, identity } = this.#parts;
-    return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT } as const;
+    return {
+      t: "hello",
+      v: VERSION,
+      token: token.value,
+      client: identity.id,
+      agent: AGENT,
+      ...this.#parts.place,
+    } as const;
   }
 
   /** The hello of a dial that takes over without standing by, if all is there for it. */
@@ -266,7 +288,15 @@ export class Connection implements Link {
     this.#attached = n;
     this.#helloAt = this.#env.now();
     const hidden = (this.#toldHidden = this.#state.memory.hiddenAt > 0);
-    return { ...frame, gen: identity.nextGeneration(), ...(hidden && { hidden }), subs: owner.attach() };
+    const act = this.#act;
+    this.#windows = undefined;
+    return {
+      ...frame,
+      gen: identity.nextGeneration(),
+      ...(hidden && { hidden }),
+      ...(act && { act }),
+      subs: owner.attach(),
+    };
   }
 
   #message(n: number, text: string): void {
@@ -295,7 +325,10 @@ export class Connection implements Link {
       case "token":
         return this.#tokenTaken(frame.exp);
       default:
-        if (n === this.#attached) this.#parts.owner.frame(frame);
+        if (n !== this.#attached) return;
+        if (frame.t !== "windows" || frame.s) return this.#parts.owner.frame(frame);
+        this.#windows = frame;
+        this.#parts.owner.changed();
     }
   }
 
@@ -305,6 +338,7 @@ export class Connection implements Link {
     const { conn: connection, user, beat, rest = beat, exp } = frame;
     this.#stats = { ...this.#stats, connection, user, welcomes: this.#stats.welcomes + 1 };
     this.#liveAt = now;
+    this.#act = undefined;
     this.#serverAhead = frame.now - now;
     this.#tokenTaken(exp);
     // A dial is more than a round trip.

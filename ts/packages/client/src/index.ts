@@ -2,6 +2,7 @@ export { Client, type ClientOptions, type Status } from "./client.ts";
 export type { State } from "./connection-types.ts";
 export type { Entry, EventEntry, MessageEntry, RunEntry, Segment, StateEntry } from "./entry.ts";
 export { browserEnv } from "./env/browser.ts";
+export { thisDevice } from "./env/device.ts";
 export type {
   Cancel,
   Carrier,
@@ -20,7 +21,8 @@ export type { ConnectionOwner, ConnectionStats, Link, LinkFactory, LinkParts, Ow
 export type { LogRecord } from "./log.ts";
 export type { Ack, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
+export { claim, type OtherWindow, type Place, placeOf } from "./place.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export type { Cached, SessionCache } from "./session-cache.ts";
 export type { TokenSource } from "./token.ts";
-export type { Outcome, RunStatus } from "./wire.ts";
+export type { Act, Outcome, RunStatus, WindowsFrame } from "./wire.ts";

@@ -7,7 +7,17 @@ import type { Sending } from "./outbox.ts";
 import type { SessionCache } from "./session-cache.ts";
 import { apply, asked, cachedOf, cursorOf, cut, type Phase, type SessionState } from "./session-state.ts";
 import { UNREAD, withCached, withPage } from "./session-state.ts";
-import type { ClientFrame, ErrFrame, Outcome, PageFrame, SessionFrame, SignalFrame, SubItem } from "./wire.ts";
+import type {
+  ClientFrame,
+  ErrFrame,
+  MembersFrame,
+  Outcome,
+  PageFrame,
+  SessionFrame,
+  SignalFrame,
+  SubItem,
+  WindowsFrame,
+} from "./wire.ts";
 
 export interface SessionOptions {
   /** How many entries to begin with. The server's default is 50, its limit 1000. */
@@ -89,6 +99,12 @@ export class Session {
   #catchingUp = false;
   #flushing: Cancel | undefined;
   #saving: Cancel | undefined;
+
+  /** What goes with the next subscription, and whom else it tells what comes of that. */
+  #more: Pick<SubItem, "act" | "watch"> = { act: "open" };
+  readonly #others = new Listeners<MembersFrame>();
+  /** @internal How this window's reading stands beside the user's others; see placeOf. */
+  windows: WindowsFrame | undefined;
 
   #page: PageWanted | undefined;
   #pages = 0;
@@ -198,11 +214,37 @@ export class Session {
       s: this.id,
       ...(this.#last !== undefined && { last: this.#last }),
       ...(cur && { cur }),
+      ...this.#more,
     };
+  }
+
+  /** @internal Asks anew: with an act of the user, or to be told who else is there. */
+  again(more: Pick<SubItem, "act" | "watch">): void {
+    this.#more = { ...this.#more, ...more };
+    if (this.#owner.open) this.#owner.write({ t: "sub", ...this.ask() });
+  }
+
+  /** @internal Tells who else is there, if that was asked for. */
+  onMembers(listener: (frame: MembersFrame) => void): () => void {
+    return this.#others.add(listener);
+  }
+
+  /** @internal */
+  write(frame: ClientFrame): void {
+    if (this.#owner.open) this.#owner.write(frame);
+  }
+
+  /** @internal */
+  takeOthers(frame: WindowsFrame | MembersFrame): void {
+    if (frame.t === "members") return this.#others.tell(frame);
+    this.windows = frame;
+    this.changed();
   }
 
   /** @internal */
   take(frame: SessionFrame): void {
+    // An act is over when it is answered.
+    if (frame.t === "sub") this.#more = this.#more.watch ? { watch: true } : {};
     this.#inbox.push(frame);
     if (frame.t === "sub") this.#catchingUp = frame.outcome !== "denied";
     if (frame.t === "live") this.#catchingUp = false;
@@ -265,6 +307,7 @@ export class Session {
     if (this.#saving) this.save();
     this.#failPage("closed", "the session was closed");
     this.#listeners.clear();
+    this.#others.clear();
     this.#signals.clear();
   }
 

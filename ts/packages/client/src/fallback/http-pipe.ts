@@ -4,6 +4,7 @@ import { type ClientFrame, decode } from "../wire.ts";
 import { Cursors } from "./cursors.ts";
 
 export type Hello = Extract<ClientFrame, { t: "hello" }>;
+type Writable = { -readonly [M in keyof Hello]: Hello[M] };
 export type Mode = "events" | "poll";
 
 /** What a pipe asks of those who made it. */
@@ -46,7 +47,7 @@ export class HttpPipe implements Pipe {
   #mode: Mode;
   #patience: number;
 
-  #hello: Hello | undefined;
+  #hello: Writable | undefined;
   #hidden = false;
   #over = false;
   /** The request under way. What comes of an earlier one is not listened to. */
@@ -109,9 +110,13 @@ export class HttpPipe implements Pipe {
         return frame.hidden ? undefined : this.#askAgain();
       case "ping":
         return this.#ping(frame.n);
+      case "claim":
+        if (this.#hello) this.#hello = { ...this.#hello, act: "claim" };
+        return this.#askAgain();
       case "send":
       case "signal":
       case "page":
+      case "read":
         this.#out.push(text);
         return this.#flush();
     }
@@ -206,6 +211,8 @@ export class HttpPipe implements Pipe {
       this.#beats = [beat, rest];
       const first = !this.#welcomed;
       this.#welcomed = true;
+      // What the user has done is done: the requests that follow are the pipe's own.
+      delete this.#hello?.act;
       this.#parts.works(this.#mode);
       // The machine above was welcomed once; what a later welcome tells it is how long the token lasts.
       if (first) this.#on.message(text);

@@ -2,7 +2,7 @@ import type { Cancel, Env } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
 import { type Identity, randomName } from "../identity.ts";
 import type { LinkParts, OwnedFrame } from "../link.ts";
-import type { ClientFrame } from "../wire.ts";
+import type { Act, ClientFrame } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
@@ -40,6 +40,8 @@ export class Member {
   readonly #user: string;
   readonly #owner: MemberOwner;
   readonly #me: string;
+  /** What the user has done, until a connection has come of it: this tab's, or another's that was there. */
+  #act: Act | undefined;
   /** When this tab took over from others. */
   readonly #steals: number[];
 
@@ -71,7 +73,15 @@ export class Member {
   /** What this tab reads, and from how far back, for a connection to begin with. */
   readonly #reading = new Map<string, number | undefined>();
 
-  constructor(parts: LinkParts, siblings: Siblings, user: string, steals: number[], owner: MemberOwner) {
+  constructor(
+    parts: LinkParts,
+    siblings: Siblings,
+    user: string,
+    steals: number[],
+    act: Act | undefined,
+    owner: MemberOwner,
+  ) {
+    this.#act = act;
     const { env, url } = parts;
     this.#parts = parts;
     this.#env = env;
@@ -211,14 +221,14 @@ export class Member {
     identity.nextGeneration();
     this.#seat.take();
     this.#led = this.#make(identity);
-    this.#led.connection.connect();
+    this.#led.connection.connect(this.#act);
     this.#lease();
   }
 
   #goSolo(): void {
     if (this.#led) return;
     this.#solo = this.#make(this.#parts.identity);
-    this.#solo.connection.connect();
+    this.#solo.connection.connect(this.#act);
   }
 
   #make(identity: Identity): Leadership {
@@ -352,6 +362,7 @@ export class Member {
   #join({ tab, link, welcome }: Lease): void {
     const { owner } = this.#parts;
     this.#feed = { tab, link };
+    this.#act = undefined;
     this.#heard = undefined;
     const subs = owner.attach();
     this.#read(subs);
@@ -449,7 +460,8 @@ export class Member {
     const at = message.tab === this.#me ? this.#own : this.#led;
     if (message.m === "join") at?.hub.join(message.tab, message.subs);
     else if (message.m === "up") at?.hub.up(message.tab, message.client, message.frame);
-    else at?.connection[message.call]();
+    else if (message.call === "retry" || message.call === "suspect") at?.connection[message.call]();
+    else at?.connection.connect(message.call);
   }
 
   #down(frames: readonly OwnedFrame[]): void {

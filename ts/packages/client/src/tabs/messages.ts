@@ -1,6 +1,6 @@
 import type { State } from "../connection-types.ts";
 import type { ConnectionStats, OwnedFrame } from "../link.ts";
-import type { ClientFrame, SubItem, WelcomeFrame } from "../wire.ts";
+import type { Act, ClientFrame, SubItem, WelcomeFrame } from "../wire.ts";
 
 /**
  * Says that a tab leads, and how its connection is. Sent when something changes, and each second from a timer or with a
@@ -50,4 +50,4 @@ export type Message =
   /** Whether a channel can be heard at all. */
   | { readonly m: "test"; readonly tab: string };
 
-export type Call = "connect" | "retry" | "suspect";
+export type Call = Act | "retry" | "suspect";
