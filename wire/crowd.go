@@ -4,8 +4,12 @@ import "github.com/holdfast/holdfast"
 
 // The frames that tell of other connections: windows of the same user, members of a session.
 
-// crowdMembers are those of windows, members and read.
+// crowdMembers are those of windows, members and read, and what hello says for them.
 type crowdMembers struct {
+	Device string `json:"device"`
+	Name   string `json:"name"`
+	Tell   bool   `json:"windows"`
+
 	Others  []windowObject  `json:"others"`
 	All     bool            `json:"all"`
 	Members []memberObject  `json:"members"`

@@ -33,6 +33,8 @@ type members struct {
 	Entry entryMembers `json:",embed"`
 	End   endMembers   `json:",embed"`
 	Stop  stopMembers  `json:",embed"`
+
+	// windows, members and read, and what hello says for them
 	Crowd crowdMembers `json:",embed"`
 
 	// page
@@ -60,9 +62,6 @@ type helloMembers struct {
 	Mode   Mode                `json:"mode"`
 	Hidden bool                `json:"hidden"`
 	Wait   int64               `json:"wait"`
-	Device string              `json:"device"`
-	Name   string              `json:"name"`
-	Tell   bool                `json:"windows"`
 	Subs   []subItem           `json:"subs"`
 	Conn   holdfast.ConnID     `json:"conn"`
 	User   holdfast.UserID     `json:"user"`
@@ -232,7 +231,7 @@ func (m *members) hello() (*Hello, error) {
 	return &Hello{
 		Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent,
 		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Act: m.Sub.Act,
-		Device: m.Hello.Device, Name: m.Hello.Name, Windows: m.Hello.Tell, Subs: subs,
+		Device: m.Crowd.Device, Name: m.Crowd.Name, Windows: m.Crowd.Tell, Subs: subs,
 	}, err
 }
 

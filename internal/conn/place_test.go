@@ -155,9 +155,9 @@ func pingPong(t *testing.T, on string, first, act holdfast.Act, most uint64) {
 			}
 		})
 	}
-	time.Sleep(5 * time.Minute)
+	<-time.After(5 * time.Minute)
 	half := st.cfg.Hub.Conflicts()
-	time.Sleep(5 * time.Minute)
+	<-time.After(5 * time.Minute)
 	all := st.cfg.Hub.Conflicts()
 	if all.Evicted > most {
 		t.Errorf("%d lost their place, want at most %d", all.Evicted, most)
@@ -189,7 +189,7 @@ func TestAGhostLocksNobodyOut(t *testing.T) {
 					st.do(fmt.Sprintf(`ghost%d > {"t":"hello","v":1,"token":"anna read=*","client":"g%d","gen":1,"act":"open","subs":[]}`, i, i))
 				}
 				// Heard of lately, as far as the server knows.
-				time.Sleep(1100 * time.Millisecond)
+				<-time.After(1100 * time.Millisecond)
 				var clients sync.WaitGroup
 				came := time.Now()
 				welcome := make(chan time.Duration, 1)

@@ -10,7 +10,7 @@ const LONG = Boolean(process.env["HOLDFAST_TEST_LONG"]);
 const MINUTES = 60_000;
 /** How long nothing is to happen, and how long is waited for something that is not to happen. */
 const QUIET = LONG ? 10 * MINUTES : 15_000;
-const CALM = LONG ? 30_000 : 3_000;
+const CALM = LONG ? 8_000 : 3_000;
 
 let stage: Stage;
 let browser: Browser;
@@ -37,8 +37,6 @@ afterAll(async () => {
 
 const inPage = <T>(page: Page, run: (stage: StageInPage) => T | Promise<T>): Promise<T> =>
   page.evaluate(`(${run.toString()})(globalThis.stage)`) as Promise<T>;
-const until = (page: Page, state: string) =>
-  page.waitForFunction(`globalThis.stage?.state === '${state}'`, undefined, { timeout: 30_000 });
 const all = (page: Page) => inPage(page, ({ all }) => all);
 const calm = () => new Promise((resolve) => setTimeout(resolve, CALM));
 
