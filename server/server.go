@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -50,6 +51,7 @@ type Server struct {
 	opts    Options
 	store   *store.Store
 	hub     *hub.Hub
+	rooms   *rooms.Rooms
 	lanes   []*conn.Lane
 	conns   *conn.Config
 	ws      *ws.Handler
@@ -89,6 +91,7 @@ func New(o Options) (*Server, error) {
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
+	s.rooms = rooms.New(s.readers, o.Now)
 	s.conns = s.connConfig()
 	if s.hooks, err = s.newWebhooks(); err != nil {
 		return nil, err
@@ -117,7 +120,7 @@ func (s *Server) carriages(pages origin.Allowed) {
 func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
-		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
+		Log: s.store, Auth: o.Auth, Hub: s.hub, Rooms: s.rooms, Lanes: s.lanes, Logger: o.Logger,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rules: o.Connections, Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -276,6 +279,7 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
+	part(s.attend)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
 		part(runner.Run)
@@ -292,6 +296,30 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 		stopLanes()
 		writers.Wait()
 	}, nil
+}
+
+// readers are those of a session, as the rooms see them.
+func (s *Server) readers(id holdfast.SessionID) (all []rooms.Reading) {
+	for _, r := range s.hub.Readers(id) {
+		if reading, ok := r.(rooms.Reading); ok {
+			all = append(all, reading)
+		}
+	}
+	return all
+}
+
+// attend looks after who is there: one look a second, for all sessions that anybody watches.
+func (s *Server) attend(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.rooms.Tick()
+		}
+	}
 }
 
 func (s *Server) sweep(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
 )
@@ -20,6 +21,7 @@ type Config struct {
 	Log    Log
 	Auth   Auth
 	Hub    *hub.Hub
+	Rooms  *rooms.Rooms
 	Lanes  []*Lane
 	Logger *slog.Logger
 

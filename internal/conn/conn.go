@@ -24,6 +24,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
@@ -68,10 +69,11 @@ type Conn struct {
 	limit  *rate.Limiter
 	client holdfast.ClientID
 	agent  string
-	// device and name are what the client says it is on, and is called. tell: it wants to know of its user's others. left: it has
-	// said goodbye.
+	// device and name are what the client says it is on, and is called. tell: it wants to know of its user's others.
 	device, name string
-	tell, left   bool
+	tell         bool
+	// departure is how it went, as far as its client has said.
+	departure presence.Departure
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
@@ -135,6 +137,8 @@ type sub struct {
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
 	dirty atomic.Bool
+	// watch: it is told who else is there.
+	watch bool
 	// gone: unsubscribed, or replaced by a later subscription to the same session, or displaced by another connection.
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
@@ -174,10 +178,10 @@ func (c *Conn) Ended(err error) {
 	}
 	c.lane.remove(c)
 	for _, s := range c.subs {
-		s.leave()
+		s.leave(c.departure)
 	}
 	if c.stands() == attached {
-		c.cfg.Hub.Detach(c, c.left, c.cfg.now())
+		c.cfg.Hub.Detach(c, c.departure == presence.Goodbye, c.cfg.now())
 	}
 	c.mu.Lock()
 	end := c.out.end
@@ -344,12 +348,13 @@ func (s *sub) Signal(frame []byte) {
 
 // leave ends the sub. It is taken from the list of those to be written, so that a client that subscribes again and again
 // while its socket is full leaves nothing there.
-func (s *sub) leave() {
+func (s *sub) leave(how presence.Departure) {
 	if s.gone.Swap(true) {
 		return
 	}
 	s.membership.Leave()
 	c := s.conn
+	c.cfg.Rooms.Exit(s.session, s, how)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.dirty = slices.DeleteFunc(c.out.dirty, func(x *sub) bool { return x == s })

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -84,9 +85,11 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	case *wire.Ping:
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
-		c.hidden.Store(f.Hidden)
+		c.look(f.Hidden)
 	case *wire.Claim:
 		c.claim(ctx)
+	case *wire.Read:
+		c.read(f)
 	case *wire.Bye:
 		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
@@ -100,9 +103,10 @@ func (c *Conn) farewell(f *wire.Bye) {
 	switch {
 	case c.stands() == aside:
 	case f.Park:
+		c.departure = presence.Parked
 		c.bye(holdfast.CloseNormal, "parked", 0, 0)
 	default:
-		c.left = true
+		c.departure = presence.Goodbye
 		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
 	}
 }
@@ -264,13 +268,13 @@ func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 		})
 		return
 	}
-	c.stopReading(f.Session)
+	c.stopReading(f.Session, presence.Lost)
 	last := f.Last
 	if last <= 0 {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session}
+	s := &sub{conn: c, session: f.Session, watch: f.Watch}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
@@ -283,8 +287,10 @@ func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	c.mu.Unlock()
 	// Whoever took its seat between enter and here has found no sub to end.
 	if c.perSession() && !c.cfg.Hub.Seated(c, f.Session) {
-		s.leave()
+		s.leave(presence.Lost)
+		return
 	}
+	c.cfg.Rooms.Enter(f.Session, s, s.watch)
 }
 
 func (c *Conn) mayRead(s holdfast.SessionID) error {
@@ -298,18 +304,18 @@ func (c *Conn) mayRead(s holdfast.SessionID) error {
 }
 
 func (c *Conn) unsubscribe(id holdfast.SessionID) {
-	c.stopReading(id)
+	c.stopReading(id, presence.Goodbye)
 	if c.perSession() {
 		c.cfg.Hub.Exit(c, id)
 	}
 }
 
-func (c *Conn) stopReading(id holdfast.SessionID) {
+func (c *Conn) stopReading(id holdfast.SessionID, how presence.Departure) {
 	i := c.find(id)
 	if i < 0 {
 		return
 	}
-	c.subs[i].leave()
+	c.subs[i].leave(how)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subs = slices.Delete(c.subs, i, i+1)

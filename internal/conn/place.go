@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/policy"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
@@ -153,7 +154,7 @@ func (c *Conn) Displace(f *wire.Windows) {
 	}
 	c.mu.Unlock()
 	if s != nil {
-		s.leave()
+		s.leave(presence.Goodbye)
 	}
 	c.push(f)
 	c.push(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeConflict, Message: "continued in another window"})
