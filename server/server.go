@@ -145,7 +145,7 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
-		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
+		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Members: s.members, Leases: &s.leases, FeedChanged: s.feed.next,
 		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
 	}
 	if s.hooks != nil {

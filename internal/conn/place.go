@@ -173,6 +173,12 @@ func (c *Conn) use(f wire.ClientFrame) {
 	switch f.(type) {
 	case *wire.Ping, *wire.Pong, *wire.TokenRefresh, *wire.Unknown:
 	default:
-		c.used.Store(int64(c.cfg.now().Sub(c.started)))
+		c.Touch()
+		if c.stands() == aside {
+			c.cfg.Hub.Touch(c.grant.Load().User, c.client)
+		}
 	}
 }
+
+// Touch implements [hub.Conn].
+func (c *Conn) Touch() { c.used.Store(int64(c.cfg.now().Sub(c.started))) }

@@ -74,6 +74,8 @@ type Options struct {
 	Auth Auth
 	// Connections are the live connections. Nil: there are none.
 	Connections Connections
+	// Members tells who reads a session. Nil: nobody does.
+	Members func(s holdfast.SessionID) []Member
 	// Webhooks are the receivers of events. Nil: there are none.
 	Webhooks Webhooks
 	// Leases are told of open pipes. Nil: a pipe that stays silent for longer than the server's lease time loses its run,

@@ -27,6 +27,8 @@ type Conn interface {
 	Displace(f *wire.Windows)
 	// Probe asks its client for a sign of life, without waiting.
 	Probe()
+	// Touch notes that its user did something beside it.
+	Touch()
 }
 
 // ConnInfo describes a live connection.
@@ -172,6 +174,15 @@ func (h *Hub) Connections(user holdfast.UserID) []Conn {
 	}
 	slices.SortFunc(all, func(a, b Conn) int { return strings.Compare(string(ids[a]), string(ids[b])) })
 	return all
+}
+
+// Touch notes that the user of a client did something beside its connection, if it has one.
+func (h *Hub) Touch(user holdfast.UserID, client holdfast.ClientID) {
+	h.people.mu.Lock()
+	defer h.people.mu.Unlock()
+	if x := h.people.ofLocked(user, client); x != nil {
+		x.conn.Touch()
+	}
 }
 
 // Count returns how many signed-in connections live on this node.

@@ -17,6 +17,7 @@ type someone struct {
 func (s *someone) Describe() ConnInfo                    { return s.info }
 func (s *someone) AskReport()                            {}
 func (s *someone) Probe()                                {}
+func (s *someone) Touch()                                {}
 func (s *someone) Windows(f *wire.Windows)               { s.told = append(s.told, f) }
 func (s *someone) Displace(f *wire.Windows)              { s.told = append(s.told, f) }
 func (s *someone) End(code holdfast.CloseCode, _ string) { s.ended = code }

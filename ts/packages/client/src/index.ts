@@ -22,6 +22,7 @@ export type { LogRecord } from "./log.ts";
 export type { Ack, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
 export { claim, type OtherWindow, type Place, placeOf } from "./place.ts";
+export { type Member, type Presence, presenceOf } from "./presence.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export type { Cached, SessionCache } from "./session-cache.ts";
 export type { TokenSource } from "./token.ts";

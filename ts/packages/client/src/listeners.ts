@@ -13,6 +13,10 @@ export class Listeners<T> {
     for (const listener of [...this.#all.values()]) listener(value);
   }
 
+  get size(): number {
+    return this.#all.size;
+  }
+
   clear(): void {
     this.#all.clear();
   }

@@ -102,7 +102,8 @@ export class Session {
 
   /** What goes with the next subscription, and whom else it tells what comes of that. */
   #more: Pick<SubItem, "act" | "watch"> = { act: "open" };
-  readonly #others = new Listeners<MembersFrame>();
+  /** @internal Are told who else is there, if that was asked for. */
+  readonly members = new Listeners<MembersFrame>();
   /** @internal How this window's reading stands beside the user's others; see placeOf. */
   windows: WindowsFrame | undefined;
 
@@ -194,6 +195,11 @@ export class Session {
     this.#owner.closed(this);
   }
 
+  /** @internal */
+  get owner(): SessionOwner {
+    return this.#owner;
+  }
+
   /** @internal Up to which offset the entries reach. */
   get have(): number {
     return this.#state.have;
@@ -224,19 +230,9 @@ export class Session {
     if (this.#owner.open) this.#owner.write({ t: "sub", ...this.ask() });
   }
 
-  /** @internal Tells who else is there, if that was asked for. */
-  onMembers(listener: (frame: MembersFrame) => void): () => void {
-    return this.#others.add(listener);
-  }
-
-  /** @internal */
-  write(frame: ClientFrame): void {
-    if (this.#owner.open) this.#owner.write(frame);
-  }
-
   /** @internal */
   takeOthers(frame: WindowsFrame | MembersFrame): void {
-    if (frame.t === "members") return this.#others.tell(frame);
+    if (frame.t === "members") return this.members.tell(frame);
     this.windows = frame;
     this.changed();
   }
@@ -307,7 +303,7 @@ export class Session {
     if (this.#saving) this.save();
     this.#failPage("closed", "the session was closed");
     this.#listeners.clear();
-    this.#others.clear();
+    this.members.clear();
     this.#signals.clear();
   }
 
