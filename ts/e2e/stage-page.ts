@@ -1,4 +1,4 @@
-import { claim, Client, placeOf, thisDevice } from "../packages/client/src/index.ts";
+import { claim, Client, placeOf, presenceOf, thisDevice } from "../packages/client/src/index.ts";
 import { fallback } from "../packages/client/src/fallback/index.ts";
 import { tabs } from "../packages/client/src/tabs/index.ts";
 
@@ -16,6 +16,19 @@ const client = new Client({
 });
 const chat = client.session(query.get("session") ?? "chat");
 const states: string[] = [];
+
+/** What this window is told of other people: "ben here", "ben away", "ben left", each with when. */
+const seen: { readonly what: string; readonly at: number }[] = [];
+const known = new Map<string, string>();
+const presence = query.has("presence") ? presenceOf(chat) : undefined;
+presence?.subscribe(() => {
+  const now = new Map(presence.members.map(({ user, away }) => [user, away ? "away" : "here"]));
+  for (const [who, state] of now) if (known.get(who) !== state) seen.push({ what: `${who} ${state}`, at: Date.now() });
+  for (const who of known.keys()) if (!now.has(who)) seen.push({ what: `${who} left`, at: Date.now() });
+  known.clear();
+  for (const [who, state] of now) known.set(who, state);
+});
+
 client.onStatus(({ state }) => states.push(state));
 client.connect();
 
@@ -37,6 +50,11 @@ const stage = {
     return placeOf(client).others.map(({ name }) => name);
   },
   claim: () => claim(client),
+  seen,
+  read: () => presence?.read(),
+  get members() {
+    return (presence?.members ?? []).map(({ user, read, shown }) => `${user} ${read}/${shown}`);
+  },
   send: (data: unknown) => chat.send(data).done,
 };
 Object.assign(globalThis, { stage });

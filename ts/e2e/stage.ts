@@ -43,6 +43,13 @@ export class Stage {
     for (const socket of line ? [line.browser, line.server] : []) socket.unpipe().resume();
   }
 
+  /** Resets the latest WebSocket. */
+  cutLatest(): void {
+    const line = this.#lines.at(-1);
+    line?.browser.resetAndDestroy();
+    line?.server.destroy();
+  }
+
   async start(): Promise<void> {
     this.#run("token", "--new-secret", this.#secret);
     this.#backend = this.#run("token", "--secret-file", this.#secret, "--backend");
@@ -93,6 +100,14 @@ export class Stage {
         void (await this.#api("POST", `${path}/fragments`, { fence, after: after++, fragments: [{ text }] })),
       end: async () => void (await this.#api("POST", `${path}/end`, { fence, status: "complete" })),
     };
+  }
+
+  /** Who is there, as the backend sees it. */
+  async members(session: string): Promise<readonly { readonly user: string; readonly away: boolean }[]> {
+    const { members } = (await this.#api("GET", `sessions/${session}/members`)) as {
+      members: { user: string; away: boolean }[];
+    };
+    return members;
   }
 
   async connections(user: string): Promise<readonly Connected[]> {
