@@ -30,11 +30,11 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/conn"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
-	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -51,7 +51,7 @@ type Server struct {
 	opts    Options
 	store   *store.Store
 	hub     *hub.Hub
-	rooms   *rooms.Rooms
+	rooms   *attendance.Rooms
 	lanes   []*conn.Lane
 	conns   *conn.Config
 	ws      *ws.Handler
@@ -91,7 +91,7 @@ func New(o Options) (*Server, error) {
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
-	s.rooms = rooms.New(s.readers, o.Now)
+	s.rooms = attendance.New(s.readers, o.Now)
 	s.conns = s.connConfig()
 	if s.hooks, err = s.newWebhooks(); err != nil {
 		return nil, err
@@ -299,9 +299,9 @@ func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err 
 }
 
 // readers are those of a session, as the rooms see them.
-func (s *Server) readers(id holdfast.SessionID) (all []rooms.Reading) {
+func (s *Server) readers(id holdfast.SessionID) (all []attendance.Reading) {
 	for _, r := range s.hub.Readers(id) {
-		if reading, ok := r.(rooms.Reading); ok {
+		if reading, ok := r.(attendance.Reading); ok {
 			all = append(all, reading)
 		}
 	}

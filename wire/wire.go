@@ -118,7 +118,7 @@
 // A sub with watch is followed by a members frame with all: who reads the session, each client by itself; and from then on by
 // frames of what changes: members are new or changed, left are gone. A client that loses its connection is missing from
 // the 15th second on, one that says bye from the 2nd. away: nobody looks at it, as its view frames and bye say, or it has
-// sent nothing but pongs for 60 seconds. A read frame says how far its user has read (o) and how far it has shown (got);
+// sent nothing but pings and pongs for 60 seconds. A read frame says how far its user has read (o) and how far it has shown (got);
 // neither ever moves back within an epoch.
 //
 // # Ends

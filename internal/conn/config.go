@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
-	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
 )
@@ -21,7 +21,7 @@ type Config struct {
 	Log    Log
 	Auth   Auth
 	Hub    *hub.Hub
-	Rooms  *rooms.Rooms
+	Rooms  *attendance.Rooms
 	Lanes  []*Lane
 	Logger *slog.Logger
 

@@ -4,16 +4,16 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/presence"
-	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/wire"
 )
 
 // What the others in a session are told of a connection.
 
-var _ rooms.Reading = (*sub)(nil)
+var _ attendance.Reading = (*sub)(nil)
 
-// Here implements [rooms.Reading].
+// Here implements [attendance.Reading].
 func (s *sub) Here() presence.Here {
 	c := s.conn
 	return presence.Here{
@@ -21,7 +21,7 @@ func (s *sub) Here() presence.Here {
 	}
 }
 
-// Used implements [rooms.Reading].
+// Used implements [attendance.Reading].
 func (s *sub) Used() time.Time { return s.conn.started.Add(time.Duration(s.conn.used.Load())) }
 
 // look notes whether anybody looks at the client's page.

@@ -19,9 +19,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
-	"github.com/holdfast/holdfast/internal/rooms"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
 	"github.com/holdfast/holdfast/transport"
@@ -152,7 +152,7 @@ func newStage(t *testing.T) *stage {
 	h := hub.New([]hub.Lane{lane})
 	st.log.Watch(func(ch driver.Change) { h.Publish(&ch) })
 	st.cfg = &Config{
-		Log: st.log, Auth: tokens{}, Hub: h, Rooms: rooms.New(readersOf(h), time.Now), Lanes: []*Lane{lane}, Logger: slog.New(slog.DiscardHandler),
+		Log: st.log, Auth: tokens{}, Hub: h, Rooms: attendance.New(readersOf(h), time.Now), Lanes: []*Lane{lane}, Logger: slog.New(slog.DiscardHandler),
 		HelloTimeout: 10 * time.Second, Beat: 10 * time.Second, Rest: 25 * time.Second, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
 		MaxSubs: 3, Rate: 50, Burst: 20, Asides: quota.New(50, 20, time.Now), Last: 50, Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,
 	}
@@ -160,8 +160,8 @@ func newStage(t *testing.T) *stage {
 	return st
 }
 
-func readersOf(h *hub.Hub) func(holdfast.SessionID) []rooms.Reading {
-	return func(s holdfast.SessionID) (all []rooms.Reading) {
+func readersOf(h *hub.Hub) func(holdfast.SessionID) []attendance.Reading {
+	return func(s holdfast.SessionID) (all []attendance.Reading) {
 		for _, r := range h.Readers(s) {
 			all = append(all, r.(*sub))
 		}

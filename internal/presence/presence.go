@@ -4,7 +4,7 @@
 // A member is a client, a device or tab of a user, not a connection: connections come and go, and a member whose connection is lost
 // is one still for [Grace]. So a phone that loses its network in a lift, or a page that is reloaded, has never left for the others.
 //
-// The package is pure. Package rooms has the sessions that are watched, and brings what changes to those who watch.
+// The package is pure. Package attendance has the sessions that are watched, and brings what changes to those who watch.
 package presence
 
 import (

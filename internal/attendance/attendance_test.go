@@ -1,4 +1,4 @@
-package rooms
+package attendance
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-// Package rooms has the sessions of this node of which somebody wants to know who is there, and tells those who do.
+// Package attendance has the sessions of this node of which somebody wants to know who is there, and tells those who do.
 //
 // # What it costs
 //
@@ -9,7 +9,7 @@
 //
 // All methods may be called at any time. Those who watch are told with the room locked, so that all of them see one order; telling
 // never waits.
-package rooms
+package attendance
 
 import (
 	"sync"
