@@ -173,3 +173,48 @@ type anybody struct{}
 func (anybody) Verify(context.Context, string) (holdfast.Grant, error) {
 	return holdfast.Grant{User: "anna"}, nil
 }
+
+// TestMembersAreToldToGoClients: two programs that read a session, one of which wants to know who is there.
+func TestMembersAreToldToGoClients(t *testing.T) {
+	n := start(t, server.Options{})
+	told := make(chan wire.Members, 100)
+	ben := n.window(t, "ben", holdfast.ActNone)
+	if _, err := ben.Session("chat-1", client.SessionOptions{OnMembers: func(f wire.Members) { told <- f }}); err != nil {
+		t.Fatal(err)
+	}
+	anna := n.window(t, "anna", holdfast.ActNone)
+	chat, err := anna.Session("chat-1", client.SessionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := func(what string, ok func(m wire.Member) bool, left bool) {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			select {
+			case f := <-told:
+				for _, m := range f.Members {
+					if m.Who.Client == "anna" && ok(m) {
+						return
+					}
+				}
+				if left && len(f.Left) == 1 && f.Left[0].Client == "anna" {
+					return
+				}
+			case <-limit:
+				t.Fatalf("never told that anna %s", what)
+			}
+		}
+	}
+	until("came", func(m wire.Member) bool { return m.Name == "window anna" && !m.Away }, false)
+	n.await(chat.Live)
+	chat.Read(0, 0)
+	if _, err := anna.Send(t.Context(), "chat-1", "", json.RawMessage(`1`)); err != nil {
+		t.Fatal(err)
+	}
+	n.await(func() bool { return len(chat.Entries()) == 1 })
+	chat.Read(1, 1)
+	until("has read", func(m wire.Member) bool { return m.Read == 1 && m.Got == 1 && m.Epoch != "" }, false)
+	chat.Unsubscribe()
+	until("left", func(wire.Member) bool { return false }, true)
+}
