@@ -18,6 +18,8 @@ func (c *Client) handle(l *link, f wire.ServerFrame) {
 		l.send(&wire.Pong{N: f.N})
 	case *wire.Pong:
 		l.tell(func() { c.ponged(l, f) })
+	case *wire.Move:
+		l.tell(func() { c.dispatch(event{kind: onMove, n: l.n, spread: millis(f.Spread)}, nil) })
 	case *wire.Expiring:
 		l.tell(func() { c.expiring(f) })
 	case *wire.Windows:
@@ -208,7 +210,7 @@ func (c *Client) refusal(l *link, f *wire.ErrFrame) {
 		c.notBefore = time.Now().Add(max(millis(f.After), leastPause))
 	}
 	switch f.Re {
-	case wire.TypeSend:
+	case wire.TypeSend, wire.TypeAnswer, wire.TypeQueue:
 		if again {
 			c.outbox.again(f.Session, f.ID)
 		} else {

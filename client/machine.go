@@ -19,7 +19,8 @@ import (
 // From everywhere: disconnect leads to idle, hidden for long or put away to asleep, and a code that says so to ended.
 //
 // One socket is attached at a time. In doubt there may be a second one, which stands by: it takes over if it is ready
-// before the first has answered, and else it is dropped, and nobody has noticed.
+// before the first has answered, and else it is dropped, and nobody has noticed. A server that is about to leave says so, and
+// then a live one has a second, too, which takes over when the server says goodbye.
 //
 // Each state but idle, asleep and ended has a deadline, so none can be a place to stay for ever; each effect is answered
 // by an event or by the deadline. It is the machine of the browser client: testdata/machine.json holds both to the same
@@ -51,7 +52,7 @@ func (m machine) step(e event, at moment) (machine, []effect) {
 func (m machine) deadline() instant {
 	switch m.name {
 	case inLive:
-		return min(m.silentAt(), m.sent+m.currentBeat(), m.mem.parkAt())
+		return min(m.silentAt(), m.sent+m.currentBeat(), m.mem.parkAt(), m.moveAt)
 	case inDialing:
 		return min(m.until, m.gateAt)
 	case inDoubt:
@@ -71,7 +72,7 @@ func (m machine) sockets() (all []uint64) {
 	case inDialing, inAttaching, inLive, inDoubt:
 		all = append(all, m.n)
 	}
-	if m.name == inDoubt && m.second.n != 0 {
+	if (m.name == inDoubt || m.name == inLive) && m.second.n != 0 {
 		all = append(all, m.second.n)
 	}
 	return all
@@ -160,7 +161,7 @@ func anew(m machine, _ event, at moment) (machine, []effect) {
 
 // parted is the memory once all sockets are let go of: browsers count those that were connecting as failed.
 func (m machine) parted(at moment) memo {
-	if m.name == inDialing || m.name == inDoubt && m.second.n != 0 && !m.second.asked {
+	if m.name == inDialing || (m.name == inDoubt || m.name == inLive) && m.second.n != 0 && !m.second.asked {
 		return m.mem.spend(at.now)
 	}
 	return m.mem
@@ -232,7 +233,10 @@ func gateBeside(m machine, e event, at moment) (machine, []effect) {
 	switch {
 	case m.gateAt < never:
 		return m, nil
-	case !e.ok || !m.mem.mayRedial(at.now):
+	case !e.ok:
+		m.gateAt, m.mem.approvedAt = at.now+gatePause, 0
+		return m, nil
+	case !m.mem.mayRedial(at.now):
 		m.gateAt = at.now + gatePause
 		return m, nil
 	}
@@ -257,7 +261,7 @@ func redial(m machine, e event, at moment) (machine, []effect) {
 func greet(m machine, e event, at moment) (machine, []effect) {
 	mem := m.mem
 	mem.refusals, mem.rtt = 0, smoothed(mem.rtt, e.rtt)
-	return machine{name: inLive, mem: mem, n: e.n, heard: at.now, sent: at.now, beat: e.beat, rest: e.rest}, nil
+	return machine{name: inLive, mem: mem, n: e.n, heard: at.now, sent: at.now, beat: e.beat, rest: e.rest, moveAt: never}, nil
 }
 
 func noToken(m machine, e event, at moment) (machine, []effect) {
@@ -289,16 +293,17 @@ func gateAnswered(m machine, e event, at moment) (machine, []effect) {
 		return m, nil
 	}
 	mem := m.mem
+	mem.approvedAt = at.now
 	if !e.ok {
 		mem.approvedAt = 0
-		if e.after > 0 {
-			return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
-		}
-		return backOff(mem, at, m.reason)
 	}
-	until := mem.penance(at.now)
-	mem.approvedAt = at.now
-	if until != 0 {
+	until := m.mem.penance(at.now)
+	switch {
+	case !e.ok && e.after > 0:
+		return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
+	case !e.ok && mem.believed(at.now):
+		return backOff(mem, at, m.reason)
+	case e.ok && until != 0:
 		return wait(mem, until, m.reason)
 	}
 	return dial(mem, at)
@@ -328,15 +333,14 @@ func probe(m machine, e event, at moment) (machine, []effect) {
 	if e.kind == onWake || e.kind == onRetry {
 		m = m.woken(e, at)
 	}
-	m.name, m.sent, m.askedAt, m.second = inDoubt, at.now, at.now, standby{}
+	m.name, m.sent, m.askedAt = inDoubt, at.now, at.now
 	// What has spoken since the wake is no victim of what was before.
 	m.certain = e.kind == onWake && e.certain && at.now-m.heard >= young
 	m.lateAt, m.until = at.now+m.mem.hedge(), at.now+m.mem.verdict()
-	ping := effect{kind: doPing, n: m.n}
 	if m.certain {
-		return m.dialSecond(at, ping)
+		m.lateAt = at.now + headstart
 	}
-	return m, []effect{ping}
+	return m, []effect{{kind: doPing, n: m.n}}
 }
 
 func (m machine) dialSecond(at moment, effects ...effect) (machine, []effect) {
@@ -356,7 +360,7 @@ func doubtTimer(m machine, _ event, at moment) (machine, []effect) {
 	return m.succeed(at, noAnswer)
 }
 
-// succeed: the first socket is dead, and the second takes its place, as far as it has come.
+// succeed: the first socket is dead, or done, and the second takes its place, as far as it has come.
 func (m machine) succeed(at moment, reason string) (machine, []effect) {
 	second := m.second
 	switch {
@@ -385,11 +389,9 @@ func takeOver(m machine, _ event, at moment) (machine, []effect) {
 }
 
 // secondOpened: the second stands by while the first may still answer. But where that is late, and has not said a word since
-// it was asked, or all speaks against it anyway, hello says everything at once, which saves a round trip; so it does where
-// a connection cannot stand by.
+// it was asked, hello says everything at once, which saves a round trip; so it does where a connection cannot stand by.
 func secondOpened(m machine, e event, at moment) (machine, []effect) {
-	mute := m.certain || m.heard <= m.askedAt
-	standsBy := !e.single && !(mute && at.now >= m.lateAt)
+	standsBy := !e.single && (m.heard > m.askedAt || at.now < m.lateAt)
 	hello := effect{kind: doHello, n: e.n, standby: standsBy}
 	since := m.second.since
 	if m.second.n == 0 {
@@ -405,11 +407,11 @@ func secondOpened(m machine, e event, at moment) (machine, []effect) {
 func wakeInDoubt(m machine, e event, at moment) (machine, []effect) {
 	m = m.woken(e, at)
 	m.until = min(m.until, at.now+m.mem.verdict())
-	m.certain = m.certain || e.certain
+	if e.certain {
+		m.certain, m.lateAt = true, min(m.lateAt, at.now+headstart)
+	}
 	second := m.second
 	switch {
-	case second.n == 0 && e.certain:
-		return m.dialSecond(at)
 	case second.n == 0 || second.asked || isYoung(second.since, at):
 		return m, nil
 	}
@@ -418,9 +420,10 @@ func wakeInDoubt(m machine, e event, at moment) (machine, []effect) {
 }
 
 func answered(m machine, e event, at moment) (machine, []effect) {
-	mem := m.mem
+	mem, second := m.mem, m.second
 	var effects []effect
 	if m.name == inDoubt && m.second.n != 0 {
+		second = standby{}
 		effects = append(effects, drop(m.second.n, unsaid))
 		if !m.second.asked {
 			mem = mem.spend(at.now)
@@ -428,11 +431,14 @@ func answered(m machine, e event, at moment) (machine, []effect) {
 	}
 	mem.rtt = smoothed(mem.rtt, e.rtt)
 	return machine{name: inLive, mem: mem, n: m.n, heard: at.now, sent: m.sent, beat: m.beat, rest: m.rest,
-		stable: m.stable}, effects
+		stable: m.stable, moveAt: m.moveAt, second: second}, effects
 }
 
-func heard(m machine, _ event, at moment) (machine, []effect) {
-	m.heard = at.now
+// heard: what a second says tells nothing of the first.
+func heard(m machine, e event, at moment) (machine, []effect) {
+	if e.n == m.n {
+		m.heard = at.now
+	}
 	return m, nil
 }
 
@@ -450,9 +456,10 @@ func said(m machine, _ event, at moment) (machine, []effect) {
 	return m, nil
 }
 
-func prove(m machine, _ event, _ moment) (machine, []effect) {
-	m.stable, m.mem = true, m.mem.settle()
-	return m, nil
+// prove: by now nothing is being loaded any more, so that a round trip can be relied on.
+func prove(m machine, _ event, at moment) (machine, []effect) {
+	m.sent, m.stable, m.mem = at.now, true, m.mem.settle()
+	return m, []effect{{kind: doPing, n: m.n}}
 }
 
 func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
@@ -461,6 +468,8 @@ func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
 		return fallAsleep(m, e, at)
 	case at.now >= m.silentAt():
 		return probe(m, e, at)
+	case at.now >= m.moveAt:
+		return m.standBy(at)
 	case at.now < m.sent+m.currentBeat():
 		return m, nil
 	}
@@ -472,7 +481,11 @@ func beatOrProbe(m machine, e event, at moment) (machine, []effect) {
 
 // part is what a close means, whether it came as a goodbye or as the socket's end.
 func part(m machine, e event, at moment) (machine, []effect) {
-	if e.n != m.n {
+	switch {
+	case e.n == m.n:
+	case m.name == inLive:
+		return m.movedClosed(at)
+	default:
 		return m.secondFailed(at)
 	}
 	reason := e.reason
@@ -488,6 +501,8 @@ func part(m machine, e event, at moment) (machine, []effect) {
 		return begin(mem, at, connectionLost, m.drops(unsaid)...)
 	case !e.code.Reconnect():
 		return m.end(at, e.code, reason)
+	case m.name == inLive && m.second.n != 0:
+		return m.succeed(at, reason)
 	case e.told:
 		return waitAsTold(m.parted(at), at, e.after+share(e.spread, at.chance), reason, m.drops(unsaid)...)
 	case m.name == inDialing || m.name == inAttaching:
@@ -500,13 +515,16 @@ func part(m machine, e event, at moment) (machine, []effect) {
 
 // lost: a connection that was accepted and did not last counts as a failed dial, lest a server that does so be dialed on.
 func (m machine) lost(at moment, reason string) (machine, []effect) {
-	switch {
-	case m.stable && m.mem.hiddenAt == 0:
-		return begin(m.mem, at, reason, m.drops(unsaid)...)
-	case m.stable:
-		return backOff(m.mem, at, reason, m.drops(unsaid)...)
+	mem := m.mem
+	if !m.stable {
+		mem = mem.spend(at.now)
+		mem.slammed = true
 	}
-	return backOff(m.mem.spend(at.now), at, reason, m.drops(unsaid)...)
+	// What was cut while the client was stopped says nothing about the server.
+	if cut := m.name == inDoubt && m.certain; cut || m.stable && mem.hiddenAt == 0 {
+		return begin(mem, at, reason, m.drops(unsaid)...)
+	}
+	return backOff(mem, at, reason, m.drops(unsaid)...)
 }
 
 // secondFailed: the first may still answer; until the verdict there is another try, where the failure was only a sleepy radio.
@@ -546,7 +564,8 @@ var table = map[stateName]map[eventKind]cell{
 	},
 	inLive: {
 		onDisconnect: hangUp, onRetry: probe, onWake: probe, onHidden: hide, onSleep: fallAsleep, onSuspect: probe,
-		onStable: prove, onHeard: heard, onPong: answered, onSent: said, onClosed: part, onTimer: beatOrProbe,
+		onStable: prove, onHeard: heard, onPong: answered, onSent: said, onMove: move,
+		onUnauthorized: movedUnauthorized, onOpened: movedOpened, onClosed: part, onTimer: beatOrProbe,
 	},
 	inDoubt: {
 		onDisconnect: hangUp, onWake: wakeInDoubt, onHidden: hide, onSleep: fallAsleep, onUnauthorized: secondUnauthorized,

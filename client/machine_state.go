@@ -58,7 +58,9 @@ type machine struct {
 	// In doubt: when the ping was sent, and from when on the answer is late. certain: all speaks against the connection.
 	askedAt, lateAt instant
 	certain         bool
-	second          standby
+	// In doubt, and in live where the server is about to leave: the second socket, and, in live, when to dial it.
+	second standby
+	moveAt instant
 
 	// In waiting: why, whether the gate was asked, and how long the server wants no dial, 0 if it did not say. In ended: why.
 	reason string
@@ -67,7 +69,7 @@ type machine struct {
 	code   holdfast.CloseCode
 }
 
-// standby is the socket that is tried beside one in doubt; n is 0 where there is none. asked: hello was said on it.
+// standby is the socket that is tried beside the first; n is 0 where there is none. asked: hello was said on it.
 type standby struct {
 	n     uint64
 	since instant
@@ -86,6 +88,8 @@ type memo struct {
 	dials uint64
 	// failed is when dials failed of late: browsers delay the dials of a page that has failed too often.
 	failed []instant
+	// slammed: what failed last was no dial, but a connection that had been accepted.
+	slammed bool
 	// approvedAt is when the gate last said yes; 0 once it has said no, or a connection has proved it right.
 	approvedAt instant
 	// redialAt is when a slow dial was last given up because the gate answered.
@@ -131,6 +135,8 @@ const (
 	// The answer to the latest ping.
 	onPong eventKind = "pong"
 	onSent eventKind = "sent"
+	// The server of the n-th socket is about to leave: another is to stand by within spread.
+	onMove eventKind = "move"
 	// The n-th socket ended, or the server said goodbye on it. told: it said when to come back, by after and spread.
 	onClosed eventKind = "closed"
 	// The deadline of the state has passed.
@@ -144,7 +150,7 @@ type event struct {
 
 	// Whether, with the kinds that say so.
 	certain, hidden, park, ok, terminal, dialed, single, told bool
-	// How long, with the kinds that say so, welcomed (beat, rest, rtt) and pong (rtt).
+	// How long, with the kinds that say so (move: spread), welcomed (beat, rest, rtt) and pong (rtt).
 	linger, after, spread, beat, rest, rtt time.Duration
 	// Why, with unauthorized and closed.
 	code   holdfast.CloseCode

@@ -12,12 +12,19 @@ import (
 )
 
 // outbox holds what was sent and not acknowledged. Of each session one message is under way at a time: if the server
-// refuses it for now, none behind it can overtake it. It is guarded by its client's mu.
+// refuses it for now, none behind it can overtake it. Commands are in a row of their own: one may be what makes room for
+// the message. It is guarded by its client's mu.
 type outbox struct {
-	queues map[holdfast.SessionID]*sendQueue
+	queues map[row]*sendQueue
 	// prefix makes the ids of this client's messages differ from those of every other.
 	prefix string
 	count  uint64
+}
+
+// row is the messages of a session, or its commands.
+type row struct {
+	session  holdfast.SessionID
+	commands bool
 }
 
 type sendQueue struct {
@@ -27,9 +34,11 @@ type sendQueue struct {
 	sentAt       instant
 }
 
-// sending is one message on its way.
+// sending is one message on its way, or another frame that is repeated until it is answered.
 type sending struct {
-	frame wire.Send
+	row   row
+	id    string
+	frame wire.ClientFrame
 	done  chan sendResult
 }
 
@@ -39,7 +48,7 @@ type sendResult struct {
 }
 
 func (o *outbox) init() {
-	o.queues, o.prefix = map[holdfast.SessionID]*sendQueue{}, rand.Text()[:16]
+	o.queues, o.prefix = map[row]*sendQueue{}, rand.Text()[:16]
 }
 
 func (o *outbox) nextID() string {
@@ -48,10 +57,10 @@ func (o *outbox) nextID() string {
 }
 
 func (o *outbox) put(s *sending) {
-	q := o.queues[s.frame.Session]
+	q := o.queues[s.row]
 	if q == nil {
 		q = &sendQueue{}
-		o.queues[s.frame.Session] = q
+		o.queues[s.row] = q
 	}
 	q.waiting = append(q.waiting, s)
 }
@@ -61,7 +70,7 @@ func (o *outbox) take(frames []wire.ClientFrame, now instant) []wire.ClientFrame
 	for _, q := range o.queues {
 		if len(q.waiting) > 0 && !q.sent {
 			q.sent, q.probed, q.sentAt = true, false, now
-			frames = append(frames, &q.waiting[0].frame)
+			frames = append(frames, q.waiting[0].frame)
 		}
 	}
 	return frames
@@ -95,29 +104,39 @@ func (o *outbox) resend() {
 	}
 }
 
+// underWay returns the row whose first, which is under way, has the id.
+func (o *outbox) underWay(s holdfast.SessionID, id string) (row, *sendQueue) {
+	for _, l := range []row{{s, false}, {s, true}} {
+		if q := o.queues[l]; q != nil && len(q.waiting) > 0 && q.waiting[0].id == id {
+			return l, q
+		}
+	}
+	return row{}, nil
+}
+
 // again says that the message under way was refused for now.
 func (o *outbox) again(s holdfast.SessionID, id string) {
-	if q := o.queues[s]; q != nil && len(q.waiting) > 0 && q.waiting[0].frame.ID == id {
+	if _, q := o.underWay(s, id); q != nil {
 		q.sent = false
 	}
 }
 
 // finish takes the message under way out, if it is the one.
 func (o *outbox) finish(s holdfast.SessionID, id string, r sendResult) {
-	q := o.queues[s]
-	if q == nil || len(q.waiting) == 0 || q.waiting[0].frame.ID != id {
+	l, q := o.underWay(s, id)
+	if q == nil {
 		return
 	}
 	q.waiting[0].done <- r
 	q.waiting, q.sent = q.waiting[1:], false
 	if len(q.waiting) == 0 {
-		delete(o.queues, s)
+		delete(o.queues, l)
 	}
 }
 
 // drop takes a message out that nobody waits for any more.
 func (o *outbox) drop(s *sending) {
-	q := o.queues[s.frame.Session]
+	q := o.queues[s.row]
 	if q == nil {
 		return
 	}
@@ -129,7 +148,7 @@ func (o *outbox) drop(s *sending) {
 		}
 	}
 	if len(q.waiting) == 0 {
-		delete(o.queues, s.frame.Session)
+		delete(o.queues, s.row)
 	}
 }
 
@@ -146,6 +165,9 @@ func (o *outbox) fail(err error) {
 // data is JSON. The id makes it idempotent: repeating it, even by another run of the program as the same user, writes
 // nothing and returns the first one's place. "" has one made. When ctx ends first, the message may or may not have been
 // written. A refusal is a [*holdfast.Error] with the server's code.
+//
+// Where users take turns, the message may have to wait: the ack's State is then [holdfast.TurnQueued], the message is durable in
+// the session's queue, and becomes an entry when its turn comes.
 func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data json.RawMessage) (wire.Ack, error) {
 	if err := s.Validate(); err != nil {
 		return wire.Ack{}, err
@@ -153,6 +175,26 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if !json.Valid(data) {
 		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the message's data is not valid JSON")
 	}
+	return c.insist(ctx, row{s, false}, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data} })
+}
+
+// Answer answers a request of a session, which need not be read, and returns when it is settled, over reconnects if need be. A request is
+// named by the offset of the event that opened it. The first answer counts: the ack's State says how the request was settled, and
+// Lost and From that it was by somebody else. id and data are as for [Client.Send].
+func (c *Client) Answer(ctx context.Context, s holdfast.SessionID, id string, request holdfast.Offset, data json.RawMessage) (wire.Ack, error) {
+	if err := s.Validate(); err != nil {
+		return wire.Ack{}, err
+	}
+	if !json.Valid(data) {
+		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the answer's data is not valid JSON")
+	}
+	return c.insist(ctx, row{s, true}, id, func(id string) wire.ClientFrame {
+		return &wire.Answer{Session: s, ID: id, Request: request, Data: data}
+	})
+}
+
+// insist sends a frame, again over each connection, until it is answered.
+func (c *Client) insist(ctx context.Context, l row, id string, frame func(id string) wire.ClientFrame) (wire.Ack, error) {
 	c.mu.Lock()
 	if c.phase == Over {
 		c.mu.Unlock()
@@ -161,7 +203,7 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if id == "" {
 		id = c.outbox.nextID()
 	}
-	m := &sending{frame: wire.Send{Session: s, ID: id, Data: data}, done: make(chan sendResult, 1)}
+	m := &sending{row: l, id: id, frame: frame(id), done: make(chan sendResult, 1)}
 	c.outbox.put(m)
 	c.mu.Unlock()
 	ring(c.bell)

@@ -12,14 +12,20 @@ const (
 	window = 2 * time.Minute
 	// eager: after so many failures the gate is asked before each dial.
 	eager = 4
-	// blind: a gate that says no may be wrong, where a proxy stands before it; so often it is not believed.
-	blind = 30 * time.Second
+	// A gate that says no may be wrong, where a proxy stands before it: so long after the last failed dial it is not believed.
+	// The pause is a quarter of the outage, within these limits; where the budget is spent, it is the longest.
+	soon   = 1500 * time.Millisecond
+	rarely = 30 * time.Second
 	// redialPause: a slow dial is given up for the gate's sake at most so often, lest a slow network have none that comes
 	// through.
 	redialPause = 3 * time.Second
 	wakeWindow  = 10 * time.Second
-	// atOnce: a dial that fails sooner has met a radio that sleeps, if the machine was woken just before.
-	atOnce = 50 * time.Millisecond
+	// atOnce: a dial that fails sooner has met a radio that sleeps, if the machine was woken just before; it is slow even in
+	// that.
+	atOnce = 150 * time.Millisecond
+	// headstart is what a client that was stopped waits before it dials beside a connection that hardly lives: where it was
+	// cut, that is known by then, and where it lives, its pong comes before anything of the second's.
+	headstart = 20 * time.Millisecond
 
 	maxDialTimeout = 10 * time.Second
 )
@@ -44,7 +50,7 @@ func (m memo) spent(now instant) bool { return len(m.recent(now)) >= budget }
 
 // spend remembers a dial that has failed, or was given up before it was open: browsers count both.
 func (m memo) spend(now instant) memo {
-	m.failed = append(m.recent(now), now)
+	m.failed, m.slammed = append(m.recent(now), now), false
 	return m
 }
 
@@ -68,29 +74,52 @@ func (m memo) awake(now instant, hidden bool) memo {
 }
 
 // needsGate reports whether to ask the gate before the next dial.
-func (m memo) needsGate(now instant) bool {
+func (m memo) needsGate(now instant) bool { return m.spent(now) || m.attempts >= eager }
+
+// believed reports whether a gate's no is to be believed.
+func (m memo) believed(now instant) bool {
 	var last instant
 	if len(m.failed) > 0 {
 		last = m.failed[len(m.failed)-1]
 	}
-	return m.spent(now) || m.attempts >= eager && (now-last).Abs() < blind
+	pause := min(rarely, max(soon, m.outage(now)/4))
+	if m.spent(now) {
+		pause = rarely
+	}
+	return (now - last).Abs() < pause
+}
+
+// outage is for how long there has been no connection.
+func (m memo) outage(now instant) time.Duration {
+	if m.outageAt == 0 {
+		return 0
+	}
+	return now - m.outageAt
 }
 
 // penance is until when a dial that the gate approves has to wait all the same, 0 if it need not. A gate that had said yes
-// before, and never no since, is wrong about dials: then the budget counts. But a wake has one dial at once: somebody looks.
+// before, and never no since, is wrong about dials: then the budget counts. A server that accepts and closes is spared until
+// there is one again; where dials alone fail, they go on, slowly. But a wake has one dial at once: somebody looks.
 func (m memo) penance(now instant) instant {
 	recent := m.recent(now)
 	if len(recent) < budget || (now-m.approvedAt).Abs() >= window {
 		return 0
 	}
-	if now < m.wakeUntil && recent[len(recent)-1] < m.wakeUntil-wakeWindow {
+	last := recent[len(recent)-1]
+	until := last + window/budget
+	if m.slammed {
+		until = recent[len(recent)-budget] + window
+	}
+	if until <= now || now < m.wakeUntil && last < m.wakeUntil-wakeWindow {
 		return 0
 	}
-	return recent[len(recent)-budget] + window
+	return until
 }
 
+// mayRedial reports whether a slow dial is given up for a gate that says yes. One that has just said no tells of a line that
+// has healed: what was dialed before is lost.
 func (m memo) mayRedial(now instant) bool {
-	return !m.spent(now) && float64((now-m.redialAt).Abs()) >= doubled(redialPause, m.attempts)
+	return m.approvedAt == 0 || !m.spent(now) && float64((now-m.redialAt).Abs()) >= doubled(redialPause, m.attempts)
 }
 
 // dialTimeout is how long a dial may take. In a browser it blocks all others, so it is short while the user waits; it grows
@@ -124,15 +153,12 @@ func (m memo) ladder(since instant, at moment) time.Duration {
 // backoff is random between nothing and a cap that grows with the outage, so that clients which lost one server do not come
 // back together; the sooner the outage is over, the sooner the user should be back.
 func (m memo) backoff(at moment) time.Duration {
-	age := time.Duration(0)
-	if m.outageAt != 0 {
-		age = at.now - m.outageAt
-	}
+	age := m.outage(at.now)
 	first, most := 250*time.Millisecond, 20*time.Second
 	switch {
 	case m.hiddenAt != 0:
 		first, most = 2*time.Second, time.Minute
-	case age < time.Minute:
+	case age < 2*time.Minute:
 		most = 2500 * time.Millisecond
 	case age < 5*time.Minute:
 		most = 8 * time.Second
@@ -140,12 +166,13 @@ func (m memo) backoff(at moment) time.Duration {
 	return time.Duration(at.chance * min(float64(most), doubled(first, m.attempts)))
 }
 
-// smoothed takes a sample of the round trip in.
+// smoothed takes a sample of the round trip in. One that takes long tells of a busy machine as often as of a long line; one
+// that takes less tells the truth, and counts at once.
 func smoothed(rtt, sample time.Duration) time.Duration {
 	if rtt == 0 {
 		return sample
 	}
-	return rtt + (sample-rtt)/8
+	return min(sample, rtt+(sample-rtt)/8)
 }
 
 // doubled is a float, because it soon is more than a duration holds.

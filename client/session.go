@@ -110,6 +110,11 @@ func (s *Session) Send(ctx context.Context, data json.RawMessage) (wire.Ack, err
 	return s.client.Send(ctx, s.id, "", data)
 }
 
+// Answer answers a request; see [Client.Answer].
+func (s *Session) Answer(ctx context.Context, request holdfast.Offset, data json.RawMessage) (wire.Ack, error) {
+	return s.client.Answer(ctx, s.id, "", request, data)
+}
+
 // Signal tells the other readers something that is not kept. It is sent if the client is live and lost if the connection is
 // cut: without a connection it is [holdfast.CodeUnavailable].
 func (s *Session) Signal(data json.RawMessage) error {

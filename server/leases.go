@@ -15,7 +15,8 @@ import (
 // leases runs the tables of leases and of stops' graces: it feeds them what the store did, ends the runs whose producers
 // are gone, and settles the stops that nobody heeded. It implements httpapi.Leases.
 type leases struct {
-	now func() time.Time
+	now  func() time.Time
+	term time.Duration
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -26,6 +27,7 @@ type leases struct {
 }
 
 func (l *leases) init(term, grace time.Duration, now func() time.Time) {
+	l.term = term
 	l.now, l.table, l.grace, l.holds = now, lease.New(term), lease.NewGrace(grace), map[driver.RunRef]chan struct{}{}
 }
 
@@ -36,7 +38,7 @@ func (l *leases) load(ctx context.Context, db *store.Store) error {
 	}
 	var after holdfast.SessionID
 	for {
-		page, err := db.WaitingStops(ctx, after, 1000)
+		page, err := db.Waiting(ctx, after, 1000)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -142,9 +144,34 @@ func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
 	}
 }
 
+// lookAtLeases is how late a lapsed lease is found at most: readers are promised to know within a second.
+const lookAtLeases = time.Second / 4
+
+// keep renews the lease of an open run, again and again, until stop is called: its producer waits for somebody else.
+func (l *leases) keep(s holdfast.SessionID, run holdfast.Offset) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	// It ends when stop is called, which waits for it.
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(l.term / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				l.mu.Lock()
+				l.table.Keep(driver.RunRef{Session: s, Run: run}, l.now())
+				l.mu.Unlock()
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
 // run ends the runs whose leases have lapsed, and settles the stops that were not heeded, until ctx ends.
 func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookAtLeases)
 	defer tick.Stop()
 	for {
 		select {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/clientlog"
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -88,8 +89,13 @@ type Options struct {
 	// StopGrace is how long a producer has to heed a stop before the server ends the run itself, and says that the producer was
 	// unreachable. Default: 5 s. It is looked at once a second.
 	StopGrace time.Duration
-	// Drain is how long Close waits for connections to leave. Default: 5 s.
+	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
+	// served, if there is a Successor, and the rest after they were told to go. Default: 5 s.
 	Drain time.Duration
+	// Successor is asked when Run's context has ended: whether another server takes this one's place now, so that clients can
+	// have a connection there stand by before this one lets go of the store. It may wait, until ctx ends, for that one to take
+	// connections. Default: there is none.
+	Successor func(ctx context.Context) bool
 
 	// MaxData bounds the data of one message, in bytes. Default: 256 KiB; at most 1008 KiB. Each connection can make the
 	// server hold that much at a time.
@@ -107,7 +113,12 @@ type Options struct {
 	// Lanes is how many goroutines write to connections. Default: one per core.
 	Lanes int
 
-	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it.
+	// Journal is how many records of what connections went through are kept in memory, some 300 bytes each, for the operator's
+	// page; see [Server.Admin]. Default: 50,000; negative: none.
+	Journal int
+
+	// Logger gets the server's log. Default: slog.Default(). Tokens and contents never reach it. Records that belong to a
+	// request with a W3C trace context have its ids, as trace_id and span_id.
 	Logger *slog.Logger
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -133,6 +144,9 @@ type Message struct {
 func (o *Options) setDefaults() error {
 	if o.Auth == nil {
 		return holdfast.Errorf(holdfast.CodeInvalid, "Options.Auth is missing: make one with NewJWT")
+	}
+	if o.Journal == 0 {
+		o.Journal = 50_000
 	}
 	if o.Store == nil {
 		o.Store = memory.New(memory.Options{})
@@ -164,6 +178,7 @@ func (o *Options) setDefaults() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	o.Logger = slog.New(trace.Handler(o.Logger.Handler()))
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -32,8 +32,11 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/conn"
+	"github.com/holdfast/holdfast/internal/drain"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
@@ -58,18 +61,30 @@ type Server struct {
 	http    *fallback.Handler
 	mux     *http.ServeMux
 	hooks   *webhook.Dispatcher // nil if there is nobody to deliver to
+	journal *journal.Journal    // nil if nobody keeps one
+	started time.Time
 	unwatch func()
 
-	// feed, leases and runs guard themselves.
-	feed   bell
-	leases leases
-	runs   producers
+	// feed, leases, turns, runs and requests guard themselves.
+	feed     bell
+	leases   leases
+	turns    turns
+	runs     producers
+	requests requests
 
-	// stopping is closed when Run's context ends. ready is true while Run runs.
+	// phase is a [phase]. open is closed when the store is there, stopping when this server is about to end.
+	phase    atomic.Uint32
+	open     chan struct{}
 	stopping chan struct{}
-	ready    atomic.Bool
 	once     sync.Once
 	running  atomic.Bool
+	// closing guards closed, what closing the store said.
+	closing sync.Once
+	closed  error
+	// pace is how fast clients come.
+	pace drain.Pace
+	// tally counts what the operator's page shows.
+	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -81,10 +96,15 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, store: db, stopping: make(chan struct{})}
+	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	if o.Journal > 0 {
+		s.journal = journal.New(o.Journal, o.Now)
+	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.turns.init(o.Now)
 	s.runs.init()
+	s.requests.init(o.Now)
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
 		lane := conn.NewLane(i)
@@ -113,7 +133,7 @@ func (s *Server) carriages(pages origin.Allowed) {
 	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most})
 	s.http = fallback.NewHandler(s.serve, fallback.Options{
 		Origins: pages, MaxMessage: most, MaxBody: wire.MaxMessage + messageRoom, MaxMessages: 1 + wire.MaxAside, Turn: pollTurn,
-		Ready: s.ready.Load,
+		Ready: s.welcoming,
 	})
 }
 
@@ -121,16 +141,11 @@ func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
 		Log: s.store, Auth: o.Auth, Hub: s.hub, Rooms: s.rooms, Lanes: s.lanes, Logger: o.Logger,
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal, Open: s.open, Pace: &s.pace,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rules: o.Connections, Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
 	}
-}
-
-// spread is the time over which the clients of a server that stops should come back, so that they do not all come at
-// once: at the rate at which one core attaches them with room to spare.
-func (s *Server) spread() time.Duration {
-	return time.Duration(s.hub.Count()) * time.Second / 1000
 }
 
 func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
@@ -140,13 +155,14 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/{n}/poll", s.http)
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.opts.Auth, Origins: pages, Ready: s.ready.Load, Reports: s.opts.Reports, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
 		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Members: s.members, Leases: &s.leases, FeedChanged: s.feed.next,
-		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now,
+		RequestSettled: s.requests.settled,
+		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
 	}
 	if s.hooks != nil {
 		api.Webhooks = webhooks{s.hooks}
@@ -169,7 +185,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 // readyz tells a load balancer whether to send connections here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if !s.ready.Load() {
+	if !s.welcoming() {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
@@ -178,7 +194,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) serve(ctx context.Context, t transport.Conn) {
-	if !s.ready.Load() {
+	if !s.welcoming() {
 		t.Close(holdfast.CloseOverload, "the server is not ready")
 		return
 	}
@@ -188,114 +204,18 @@ func (s *Server) serve(ctx context.Context, t transport.Conn) {
 // changed is the store's watcher: it brings what has become durable to whoever waits for it.
 func (s *Server) changed(ch driver.Change) {
 	s.leases.changed(&ch)
+	s.turns.changed(&ch)
 	s.runs.changed(&ch)
+	s.requests.changed(&ch)
+	s.tally.changed(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]
-		if it.End != nil || it.Stop != nil || it.Entry != nil && it.Entry.From.User != "" {
+		if it.End != nil || it.Stop != nil || it.Request != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
 		}
 	}
-}
-
-// Run serves until ctx ends, then lets the connections leave and stops everything. It returns the first fault of a part
-// that cannot go on, and ends then too; nil after ctx ended. It may be called once.
-func (s *Server) Run(ctx context.Context) error {
-	if s.running.Swap(true) {
-		return holdfast.Errorf(holdfast.CodeConflict, "the server is running, or has run, already")
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	fault := make(chan error, 1)
-	parts, err := s.start(ctx, func(err error) {
-		select {
-		case fault <- err:
-		default: // the first counts
-		}
-		cancel()
-	})
-	if err != nil {
-		s.halt()
-		if ctx.Err() != nil {
-			return nil // it was asked to stop before it had begun
-		}
-		return err
-	}
-	<-ctx.Done()
-	s.halt()
-	s.leave()
-	parts()
-	select {
-	case err := <-fault:
-		return err
-	default:
-		return nil
-	}
-}
-
-func (s *Server) halt() {
-	s.ready.Store(false)
-	s.once.Do(func() { close(s.stopping) })
-}
-
-// leave tells the connections to come back elsewhere, and waits for them for a while.
-func (s *Server) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
-	defer cancel()
-	spread := s.spread()
-	for _, l := range s.lanes {
-		l.Leave(spread)
-	}
-	// One after the other, within one time: those that wait in the second have been told to go already.
-	for _, carriage := range []interface {
-		Shutdown(context.Context) error
-		Wait()
-	}{s.ws, s.http} {
-		if err := carriage.Shutdown(ctx); err != nil {
-			s.opts.Logger.Warn("shutting down", "err", err)
-			carriage.Wait()
-		}
-	}
-}
-
-// start starts the goroutines, and returns a function that waits for them. They end when ctx does; the lanes after the
-// connections. A part that cannot go on calls fail.
-func (s *Server) start(ctx context.Context, fail func(error)) (wait func(), err error) {
-	if err := s.leases.load(ctx, s.store); err != nil {
-		return nil, err
-	}
-	var parts, writers sync.WaitGroup
-	laneCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
-	for _, l := range s.lanes {
-		writers.Go(func() { l.Run(laneCtx) })
-	}
-	part := func(run func(context.Context) error) {
-		parts.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
-				fail(err)
-			}
-		})
-	}
-	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
-	part(s.sweep)
-	part(s.attend)
-	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
-	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
-		part(runner.Run)
-	}
-	if s.opts.OnMessage != nil {
-		part(s.deliver)
-	}
-	if s.hooks != nil {
-		part(s.hooks.Run)
-	}
-	s.ready.Store(true)
-	return func() {
-		parts.Wait()
-		stopLanes()
-		writers.Wait()
-	}, nil
 }
 
 // readers are those of a session, as the rooms see them.
@@ -339,7 +259,7 @@ func (s *Server) sweep(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.halt()
 	s.unwatch()
-	return s.store.Close()
+	return s.closeStore()
 }
 
 // Durability says what an acknowledged write survives.

@@ -48,10 +48,35 @@ func (l *Limits) check(op driver.Op) error {
 		return l.checkFragments(op.Fragments)
 	case driver.EndRun:
 		return l.checkData("what is said at a run's end", op.Data)
+	case driver.EditQueue:
+		if err := holdfast.ValidateKey("the message's id", op.Of.ID); err != nil {
+			return err
+		}
+		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
 	case driver.RequestStop:
 		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
+	case driver.OpenRequest:
+		return l.checkRequest(&op)
+	case driver.SettleRequest:
+		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From, Data: op.Data})
 	}
 	return nil
+}
+
+// checkRequest bounds what is asked together with the default: both stand in one entry.
+func (l *Limits) checkRequest(op *driver.OpenRequest) error {
+	for _, u := range op.To {
+		if err := u.Validate(); err != nil {
+			return err
+		}
+	}
+	if err := l.checkEntry(&driver.NewEntry{ID: op.ID, Data: op.Data}); err != nil {
+		return err
+	}
+	if n := len(op.Data) + len(op.Default); n > l.MaxData {
+		return holdfast.Errorf(holdfast.CodeTooLarge, "the request's data and default have %d bytes; at most %d are allowed together", n, l.MaxData)
+	}
+	return l.checkData("the request's default", op.Default)
 }
 
 func (l *Limits) checkAppend(op *driver.Append) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast/holdfast/store/driver"
 )
 
-// Retention says what is dropped. Zero fields are no limit, so that the zero value keeps everything for ever. Open runs
-// and the latest state of each key stay whatever their age, as long as their session stays.
+// Retention says what is dropped. Zero fields are no limit, so that the zero value keeps everything for ever. Open runs,
+// open requests and the latest state of each key stay whatever their age, as long as their session stays.
 type Retention struct {
 	// MaxAge drops entries that are older, and sessions that were not written to for longer, with all that is in them:
 	// their ids may then be used again, in a new epoch.
@@ -22,7 +22,7 @@ type Retention struct {
 	// MaxBytes drops the oldest entries of a session until it holds no more.
 	MaxBytes int64
 	// MaxTotalBytes bounds all sessions together: those least recently written to are deleted first, or trimmed where
-	// a run is open. The one written to last is trimmed only.
+	// a run or a request is open. The one written to last is trimmed only.
 	MaxTotalBytes int64
 }
 
@@ -97,7 +97,7 @@ type remaining struct {
 
 func (w *sweep) session(ctx context.Context, info *driver.Info) error {
 	r := w.store.opts.Retention
-	if r.MaxAge > 0 && len(info.Open) == 0 && info.Changed.Before(w.now.Add(-r.MaxAge)) {
+	if r.MaxAge > 0 && !info.Unfinished() && info.Changed.Before(w.now.Add(-r.MaxAge)) {
 		_, err := w.delete(ctx, info)
 		return err
 	}
@@ -121,7 +121,7 @@ func (w *sweep) session(ctx context.Context, info *driver.Info) error {
 		}
 	}
 	if r.MaxTotalBytes > 0 {
-		w.left = append(w.left, remaining{info.Session, info.Bytes, info.Changed, len(info.Open) > 0})
+		w.left = append(w.left, remaining{info.Session, info.Bytes, info.Changed, info.Unfinished()})
 		w.sum += info.Bytes
 	}
 	return nil
@@ -149,8 +149,8 @@ func (w *sweep) total(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// evict deletes or trims a session because all are too large together, and returns what is left of it. Whether a run is
-// open is asked again: the list may be as old as the walk.
+// evict deletes or trims a session because all are too large together, and returns what is left of it. Whether a run
+// or request is open is asked again: the list may be as old as the walk.
 func (w *sweep) evict(ctx context.Context, v remaining, last bool) (left int64, err error) {
 	info, err := w.store.driver.Info(ctx, v.session)
 	if err != nil || info.Epoch == "" {
@@ -159,7 +159,7 @@ func (w *sweep) evict(ctx context.Context, v remaining, last bool) (left int64, 
 	if info.Changed.After(v.changed) && !last {
 		return v.bytes, nil // written to meanwhile: not among the least recent any more
 	}
-	if len(info.Open) == 0 && !last {
+	if !info.Unfinished() && !last {
 		if gone, err := w.delete(ctx, &info); gone || err != nil {
 			return 0, err
 		}

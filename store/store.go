@@ -35,6 +35,8 @@ type Options struct {
 	// FeedMaxAge is how long feed items are kept, whether or not they were read: a consumer that is away for longer
 	// loses them. Default 72 hours; negative: for ever.
 	FeedMaxAge time.Duration
+	// Turns are the rules of taking turns for sessions that have none of their own. Default: nothing ever waits.
+	Turns driver.TurnRules
 	// Logger gets what retention drops and what went wrong there. Default: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock by which age is judged. Default: time.Now. It should be the engine's.
@@ -66,6 +68,9 @@ func (o *Options) setDefaults() error {
 	if r := o.Retention; r.MaxAge < 0 || r.MaxEntries < 0 || r.MaxBytes < 0 || r.MaxTotalBytes < 0 || o.SweepEvery < 0 {
 		return holdfast.Errorf(holdfast.CodeInvalid, "a limit of retention is negative; 0 means no limit")
 	}
+	if err := o.Turns.Check(); err != nil {
+		return err
+	}
 	if o.SweepEvery == 0 {
 		o.SweepEvery = time.Minute
 	}
@@ -95,6 +100,10 @@ func (s *Store) Apply(ctx context.Context, id holdfast.SessionID, op driver.Op) 
 			return driver.Result{}, err
 		}
 	}
+	if a, ok := op.(driver.Append); ok && a.Turns == (driver.TurnRules{}) {
+		a.Turns = s.opts.Turns
+		op = a
+	}
 	r, err := s.driver.Apply(ctx, id, op)
 	if err != nil {
 		return r, err
@@ -106,12 +115,16 @@ func (s *Store) Apply(ctx context.Context, id holdfast.SessionID, op driver.Op) 
 	return r, nil
 }
 
-// Info implements [driver.Driver].
+// Info implements [driver.Driver]. A session without rules of its own has the store's.
 func (s *Store) Info(ctx context.Context, id holdfast.SessionID) (driver.Info, error) {
 	if err := id.Validate(); err != nil {
 		return driver.Info{}, err
 	}
-	return s.driver.Info(ctx, id)
+	info, err := s.driver.Info(ctx, id)
+	if !info.Turns.Own {
+		info.Turns.Rules = s.opts.Turns
+	}
+	return info, err
 }
 
 // Read implements [driver.Driver].
@@ -167,9 +180,17 @@ func (s *Store) Stop(ctx context.Context, id holdfast.SessionID, user holdfast.U
 	return s.driver.Stop(ctx, id, user, stop)
 }
 
-// WaitingStops implements [driver.Driver].
-func (s *Store) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
-	return s.driver.WaitingStops(ctx, after, limit)
+// Request implements [driver.Driver].
+func (s *Store) Request(ctx context.Context, id holdfast.SessionID, o holdfast.Offset) (holdfast.Request, error) {
+	if err := id.Validate(); err != nil {
+		return holdfast.Request{}, err
+	}
+	return s.driver.Request(ctx, id, o)
+}
+
+// Waiting implements [driver.Driver].
+func (s *Store) Waiting(ctx context.Context, after holdfast.SessionID, limit int) ([]driver.Info, error) {
+	return s.driver.Waiting(ctx, after, limit)
 }
 
 // Delete implements [driver.Driver].

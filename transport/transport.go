@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 )
 
 // Conn is one live connection that carries text messages both ways.
@@ -58,6 +59,8 @@ type Info struct {
 	Origin    string
 	// Path is that of the request that opened it, without the query.
 	Path string
+	// Trace is the trace context that the request came with; zero for none.
+	Trace trace.Context
 }
 
 // Reach is which ways the messages of a connection go.
@@ -73,6 +76,13 @@ const (
 	// written until Serve returns is the answer.
 	Once
 )
+
+// PeerCloser is a Conn whose peer says why it closes.
+type PeerCloser interface {
+	// PeerClose is the code of the peer's closing frame, 1005 (RFC 6455 §7.4.1) if it had none; false while none has come. It
+	// may be called once Receive has returned, or by Ended.
+	PeerClose() (holdfast.CloseCode, bool)
+}
 
 // Serve is what a transport calls with each connection that it has accepted. The goroutine is the connection's own; when
 // Serve returns the transport closes what is left, unless the connection was detached.

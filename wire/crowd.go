@@ -4,6 +4,61 @@ import "github.com/holdfast/holdfast"
 
 // The frames that tell of other connections: windows of the same user, members of a session.
 
+// WindowMode says how a connection stands beside the others of its user.
+type WindowMode string
+
+// The modes of windows.
+const (
+	WindowFull      WindowMode = "full"
+	WindowReadOnly  WindowMode = "read_only"
+	WindowElsewhere WindowMode = "elsewhere"
+	WindowAsk       WindowMode = "ask"
+	WindowLimit     WindowMode = "limit"
+)
+
+// MaxWindows is how many other connections a windows frame names.
+const MaxWindows = 16
+
+// Windows is {"t":"windows","s":"...","mode":"full","others":[{"c":"...","name":"...","same":true,"since":1790000000000}]}. s, name and
+// same are left out where empty.
+type Windows struct {
+	Session holdfast.SessionID
+	Mode    WindowMode
+	Others  []Window
+}
+
+// Window is another connection of the same user.
+type Window struct {
+	Client holdfast.ClientID
+	Name   string
+	// Same: it is on the same device.
+	Same bool
+	// Since is when it came, in Unix ms.
+	Since int64
+}
+
+// Members is {"t":"members","s":"...","all":true,"members":[{"u":"anna","c":"c-7f","name":"...","away":true,"since":1790000000000,"e":"...","o":812,
+// "got":815}],"left":[{"u":"ben","c":"c-9"}]}. all, members, left and what is empty in a member are left out.
+type Members struct {
+	Session holdfast.SessionID
+	// All: these are all there are.
+	All     bool
+	Members []Member
+	Left    []holdfast.Sender
+}
+
+// Member is one client that reads a session.
+type Member struct {
+	Who  holdfast.Sender
+	Name string
+	Away bool
+	// Since is when it became what it is, here or away, in Unix ms.
+	Since int64
+	// How far its user has read, and it has shown, in an epoch; 0 while it has not said.
+	Epoch     holdfast.Epoch
+	Read, Got holdfast.Offset
+}
+
 // crowdMembers are those of windows, members and read, and what hello says for them.
 type crowdMembers struct {
 	Device string `json:"device"`

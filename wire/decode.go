@@ -123,12 +123,17 @@ type endMembers struct {
 	Park    bool           `json:"park"`
 }
 
-// stopMembers are those of stop, and what stops add to run and ack.
+// stopMembers are those of stop, answer and queue, and what they add to run and ack.
 type stopMembers struct {
-	Run     holdfast.Offset    `json:"run"`
-	Answers holdfast.Offset    `json:"answers"`
-	State   holdfast.StopState `json:"state"`
-	Stop    *stopObject        `json:"stop"`
+	Run     holdfast.Offset `json:"run"`
+	Answers holdfast.Offset `json:"answers"`
+	State   string          `json:"state"`
+	Stop    *stopObject     `json:"stop"`
+	Request holdfast.Offset `json:"request"`
+	Lost    bool            `json:"lost"`
+	Do      QueueEdit       `json:"do"`
+	Of      QueueRef        `json:"of"`
+	To      int             `json:"to"`
 }
 
 type stopObject struct {
@@ -204,6 +209,10 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &Send{m.Session, m.ID, stdjson.RawMessage(m.Data)}, nil
 	case TypeStop:
 		return &Stop{m.Session, m.ID, m.Stop.Run, m.Stop.Answers}, nil
+	case TypeAnswer:
+		return &Answer{m.Session, m.ID, m.Stop.Request, stdjson.RawMessage(m.Data)}, nil
+	case TypeQueue:
+		return &Queue{m.Session, m.ID, m.Stop.Do, m.Stop.Of, m.Stop.To}, nil
 	case TypeSignal:
 		return &Signal{Session: m.Session, Data: stdjson.RawMessage(m.Data)}, nil
 	case TypeToken:
@@ -296,7 +305,8 @@ func DecodeServer(msg []byte) (ServerFrame, error) {
 	case TypePage:
 		return m.page()
 	case TypeAck:
-		return &Ack{m.Session, m.ID, m.Offset, m.Tag, m.At, m.Duplicate, m.Stop.State}, nil
+		return &Ack{m.Session, m.ID, m.Offset, m.Tag, m.At, m.Duplicate, m.Stop.State, m.Stop.Lost,
+			holdfast.Sender{User: m.Entry.User, Client: m.Entry.Client}}, nil
 	case TypeErr:
 		return &ErrFrame{m.Re, m.Session, m.ID, m.code(), m.End.Message, m.After}, nil
 	case TypeSignal:
@@ -315,6 +325,8 @@ func (m *members) small() (ServerFrame, error) {
 		return m.windows(), nil
 	case TypeMembers:
 		return m.members(), nil
+	case TypeMove:
+		return &Move{m.End.Spread}, nil
 	case TypeExpiring:
 		return &Expiring{m.In}, nil
 	case TypeToken:

@@ -139,6 +139,9 @@ func appendSmall(dst []byte, f ServerFrame) []byte {
 		o = begin(dst, TypeLive)
 		o.str("s", string(f.Session))
 		o.uint("o", uint64(f.Offset))
+	case *Move:
+		o = begin(dst, TypeMove)
+		o.uint("spread", uint64(max(f.Spread, 0)))
 	case *Expiring:
 		o = begin(dst, TypeExpiring)
 		o.int("in", f.In)
@@ -406,7 +409,10 @@ func appendAck(dst []byte, f *Ack) []byte {
 	o.uint("g", uint64(f.Tag))
 	o.int("at", f.At)
 	o.flag("dup", f.Duplicate)
-	o.opt("state", string(f.State))
+	o.opt("state", f.State)
+	o.flag("lost", f.Lost)
+	o.opt("u", string(f.From.User))
+	o.opt("c", string(f.From.Client))
 	return o.end()
 }
 
@@ -460,6 +466,14 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o.str("id", f.ID)
 		o.optUint("run", uint64(f.Run))
 		o.optUint("answers", uint64(f.Answers))
+	case *Answer:
+		o = begin(dst, TypeAnswer)
+		o.str("s", string(f.Session))
+		o.str("id", f.ID)
+		o.uint("request", uint64(f.Request))
+		o.raw("data", f.Data)
+	case *Queue:
+		return appendQueue(dst, f)
 	case *Signal:
 		return appendSignal(dst, f)
 	case *TokenRefresh:
@@ -474,6 +488,22 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		return appendRead(dst, f)
 	case ServerFrame: // ping, pong and unknown are the same both ways
 		return appendSmall(dst, f)
+	}
+	return o.end()
+}
+
+func appendQueue(dst []byte, f *Queue) []byte {
+	o := begin(dst, TypeQueue)
+	o.str("s", string(f.Session))
+	o.str("id", f.ID)
+	o.str("do", string(f.Do))
+	o.name("of")
+	of := open(o.b)
+	of.opt("u", string(f.Of.User))
+	of.str("id", f.Of.ID)
+	o.b = of.end()
+	if f.Do == QueueMove {
+		o.int("to", int64(f.To))
 	}
 	return o.end()
 }

@@ -1,5 +1,5 @@
 // Package wire is Holdfast's native protocol, version 1: what a client and a server say to each other over one
-// connection. This file is all of it; a stranger can implement either side from here and from testdata/golden.json.
+// connection. This file is all of it, with the frames about other connections in crowd.go; a stranger can implement either side from here and from testdata/golden.json.
 //
 // # Carriage
 //
@@ -39,6 +39,10 @@
 // does what a plain hello with its gen and subs does, the end of the other connection included. Before take only ping,
 // pong, token and bye may come. A standby that is not taken within the time for hello is closed with 4400.
 //
+// The same is how a client changes servers without a gap. A server that is about to leave, and knows that another one takes
+// its place, says move: a client then dials a second connection, which the other server answers, within the time that move
+// says, and has it stand by. The first serves on until its bye; then take, on the second.
+//
 // # Beats
 //
 // A side that has said nothing for one beat pings. A server takes a client that it has heard nothing of for 2.5 beats for
@@ -77,7 +81,7 @@
 // have = the highest offset the client has come to: o <= have is a repeat, to be skipped; f > have+1 is a hole, which a
 // correct server never sends: subscribe again with the cursor. A frag frame covers the fragments n-m+1 to n (m is left out
 // when 1) of the run at o, likewise. In a sub with outcome snapshot or lost, the client drops what it held of the
-// session, and have becomes from-1. Open runs and the latest states that stand before from come then too, since they
+// session, and have becomes from-1. Open runs, open requests and the latest states that stand before from come then too, since they
 // still matter: an entry or run below from whose offset the client does not hold is new to it, and leaves have as it is.
 // A sub may come at any time and means the same each time: the session was answered anew.
 //
@@ -94,6 +98,37 @@
 // server. run is left out while there is none, answers where the run answers nothing. A run frame says how its stop stands.
 // From requested on no fragments are appended to the run. There is one stop of a run: asking again by another id is acked
 // with the first one's place and state.
+//
+// # Requests
+//
+// The backend asks people by requests: an approval, or a tool that runs in the page. All readers are told by an entry of kind event,
+// whose offset names the request, and by another one when it is settled, which happens once:
+//
+//	{"request":{"id":"deploy-1","state":"open","run":806,"to":["anna"],"by":1790000300000,"default":false,"data":{"text":"go on?"}}}
+//	{"request":{"o":812,"id":"deploy-1","state":"answered","u":"anna","c":"c-7f","data":true}}
+//
+// The states that settle it are answered (u and c say by whom, data what), expired (nobody answered until by, a time of the server
+// in Unix ms, and data is its default) and withdrawn (the backend needs no answer any more, or its run has ended). run, outlives (it
+// stays open when its run ends), to (who may answer; left out: everybody whose token lets them send), default and data are left out
+// where empty. A client whose token grants sending answers; the first answer counts, and whoever else answers is acked with
+// its place and state.
+//
+// # Turns
+//
+// Where the application lets users take turns (docs/turns.md), a message that is sent while an answer is under way may have to
+// wait, and is no entry yet. Its ack has "state":"queued", and its o is that of a state that shows what waits, to all readers. It
+// is written again with each change of the queue:
+//
+//	{"t":"entry",…,"k":"state","key":"holdfast:turns","data":{"policy":"queue","turn":805,
+//	 "queue":[{"id":"c-7f:14","u":"anna","c":"c-7f","at":1790000000000,"data":{"text":"and then?"}}],
+//	 "out":[{"id":"c-7f:13","u":"anna","state":"withdrawn","by":"bob"}]}}
+//
+// turn is the message whose answer the queue waits for; null where it waits for something else, or nothing waits. out, left out
+// where empty, is what left the queue with this change without becoming an entry: withdrawn, or replaced by a later message of its
+// sender. What has its turn becomes an entry like any other, with the id that it was sent with. A repeated send is acked with
+// where the message is: as queued, withdrawn or replaced, or, once it is an entry, without a state.
+//
+// Keys of states, and ids, that begin with holdfast: are the server's: a send, stop, answer or queue with such an id is invalid.
 //
 // # Windows
 //
@@ -167,6 +202,8 @@ const (
 	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
 	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id
 	TypeStop   Type = "stop"   // stop a run, or the answer to a message; answered by ack or err with the same id
+	TypeAnswer Type = "answer" // answer a request; answered by ack or err with the same id
+	TypeQueue  Type = "queue"  // withdraw or move a message that waits; answered by ack or err with the same id
 	TypeSignal Type = "signal" // tell the other readers, not the log; answered only by err
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
@@ -188,6 +225,7 @@ const (
 	TypeAck      Type = "ack"      // your send is durable, and this is where it stands
 	TypeErr      Type = "err"      // what you asked for is refused; the connection lives on
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
+	TypeMove     Type = "move"     // this server is about to leave; have another connection stand by
 	TypeReport   Type = "report"   // please send your log
 	TypeWindows  Type = "windows"  // how you stand beside your user's other connections
 	TypeMembers  Type = "members"  // who is there, or what has changed about that
@@ -286,6 +324,42 @@ type Stop struct {
 	Run, Answers holdfast.Offset
 }
 
+// Answer is {"t":"answer","s":"...","id":"...","request":812,"data":...}. The id is of one kind with those of send, and makes it
+// idempotent: repeat it until it is acked.
+type Answer struct {
+	Session holdfast.SessionID
+	ID      string
+	Request holdfast.Offset
+	Data    json.RawMessage
+}
+
+// Queue is {"t":"queue","s":"...","id":"...","do":"move","of":{"u":"anna","id":"c-7f:14"},"to":0}, or with do withdraw and without
+// to. of is the message, and who sent it; u is left out for one's own. to is the place to move to, counted from 0; past the end is the end.
+// One's own messages are edited with the right to send, those of others with the right to stop. The id is of one kind with
+// those of send, and makes it idempotent: repeat it until it is acked.
+type Queue struct {
+	Session holdfast.SessionID
+	ID      string
+	Do      QueueEdit
+	Of      QueueRef
+	To      int
+}
+
+// QueueEdit is what a [Queue] does.
+type QueueEdit string
+
+// The edits, a closed set.
+const (
+	QueueWithdraw QueueEdit = "withdraw"
+	QueueMove     QueueEdit = "move"
+)
+
+// QueueRef names a message that waits, by its sender's user and id.
+type QueueRef struct {
+	User holdfast.UserID `json:"u"`
+	ID   string          `json:"id"`
+}
+
 // Signal is {"t":"signal","s":"...","data":...}; from the server with u and c, the sender's user and client. It reaches
 // whoever is connected now.
 type Signal struct {
@@ -359,61 +433,6 @@ type SubAnswer struct {
 	Message string
 }
 
-// WindowMode says how a connection stands beside the others of its user.
-type WindowMode string
-
-// The modes of windows.
-const (
-	WindowFull      WindowMode = "full"
-	WindowReadOnly  WindowMode = "read_only"
-	WindowElsewhere WindowMode = "elsewhere"
-	WindowAsk       WindowMode = "ask"
-	WindowLimit     WindowMode = "limit"
-)
-
-// MaxWindows is how many other connections a windows frame names.
-const MaxWindows = 16
-
-// Windows is {"t":"windows","s":"...","mode":"full","others":[{"c":"...","name":"...","same":true,"since":1790000000000}]}. s, name and
-// same are left out where empty.
-type Windows struct {
-	Session holdfast.SessionID
-	Mode    WindowMode
-	Others  []Window
-}
-
-// Window is another connection of the same user.
-type Window struct {
-	Client holdfast.ClientID
-	Name   string
-	// Same: it is on the same device.
-	Same bool
-	// Since is when it came, in Unix ms.
-	Since int64
-}
-
-// Members is {"t":"members","s":"...","all":true,"members":[{"u":"anna","c":"c-7f","name":"...","away":true,"since":1790000000000,"e":"...","o":812,
-// "got":815}],"left":[{"u":"ben","c":"c-9"}]}. all, members, left and what is empty in a member are left out.
-type Members struct {
-	Session holdfast.SessionID
-	// All: these are all there are.
-	All     bool
-	Members []Member
-	Left    []holdfast.Sender
-}
-
-// Member is one client that reads a session.
-type Member struct {
-	Who  holdfast.Sender
-	Name string
-	Away bool
-	// Since is when it became what it is, here or away, in Unix ms.
-	Since int64
-	// How far its user has read, and it has shown, in an epoch; 0 while it has not said.
-	Epoch     holdfast.Epoch
-	Read, Got holdfast.Offset
-}
-
 // Live is {"t":"live","s":"...","o":812}: everything up to o, which was the head, has been sent.
 type Live struct {
 	Session holdfast.SessionID
@@ -472,7 +491,8 @@ type PageAnswer struct {
 
 // Ack is {"t":"ack","s":"...","id":"...","o":813,"g":55122,"at":1790000000000,"dup":true}. dup is left out unless the message had been
 // written before; o is then where. For a stop, o is where the event stands that told of it first, and "state":"requested" says
-// how it stands now.
+// how it stands now. For an answer, o is where the event stands that settled the request, and state is how; "lost":true says that it
+// was not this answer, and u and c then whose it was, left out where nobody's.
 type Ack struct {
 	Session   holdfast.SessionID
 	ID        string
@@ -480,8 +500,12 @@ type Ack struct {
 	Tag       holdfast.Tag
 	At        int64
 	Duplicate bool
-	// State is set in the answer to a stop.
-	State holdfast.StopState
+	// State is set in the acks of stops, a [holdfast.StopState], of answers, a [holdfast.RequestState], and of queue frames and of
+	// sends that are no entry, a [holdfast.TurnState].
+	State string
+	// Lost and From are set in the ack of an answer that does not count.
+	Lost bool
+	From holdfast.Sender
 }
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
@@ -498,11 +522,14 @@ type ErrFrame struct {
 // Expiring is {"t":"expiring","in":30000}: the token expires in so many ms.
 type Expiring struct{ In int64 }
 
+// Move is {"t":"move","spread":2000}: within so many ms, each client at a time of its own.
+type Move struct{ Spread int64 }
+
 // TokenAnswer is {"t":"token","exp":1790003600000}; exp is left out for a token that does not expire.
 type TokenAnswer struct{ Exp int64 }
 
-// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Signal, *TokenRefresh, *Ping, *Pong,
-// *Claim, *Read, *Bye or *Unknown.
+// ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Answer, *Queue, *Signal, *TokenRefresh,
+// *Ping, *Pong, *Claim, *Read, *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -513,6 +540,8 @@ func (*Unsub) clientFrame()        {}
 func (*PageRequest) clientFrame()  {}
 func (*Send) clientFrame()         {}
 func (*Stop) clientFrame()         {}
+func (*Answer) clientFrame()       {}
+func (*Queue) clientFrame()        {}
 func (*Signal) clientFrame()       {}
 func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}
@@ -523,7 +552,7 @@ func (*Read) clientFrame()         {}
 func (*Unknown) clientFrame()      {}
 
 // ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
-// *Ack, *ErrFrame, *Signal, *Expiring, *TokenAnswer, *ReportRequest, *Windows, *Members, *Ping, *Pong, *Bye or *Unknown.
+// *Ack, *ErrFrame, *Signal, *Expiring, *Move, *TokenAnswer, *ReportRequest, *Windows, *Members, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
 func (*Welcome) serverFrame()       {}
@@ -541,6 +570,7 @@ func (*Ack) serverFrame()           {}
 func (*ErrFrame) serverFrame()      {}
 func (*Signal) serverFrame()        {}
 func (*Expiring) serverFrame()      {}
+func (*Move) serverFrame()          {}
 func (*TokenAnswer) serverFrame()   {}
 func (*Ping) serverFrame()          {}
 func (*Pong) serverFrame()          {}

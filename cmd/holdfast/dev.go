@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -36,6 +37,7 @@ func devCommand() *cobra.Command {
 		},
 	}
 	n.register(cmd.Flags(), "127.0.0.1:8080")
+	n.admin.register(cmd.Flags(), "127.0.0.1:0")
 	return cmd
 }
 
@@ -76,13 +78,45 @@ func dev(ctx context.Context, n *nodeSettings, out io.Writer) error {
 	page := demo.New(demo.Options{
 		API: "http://" + back.Addr().String(), BackendToken: d.backendToken, UserToken: d.userToken, Line: d.line, Logger: log,
 	})
+	operator, err := d.operator(n, log)
+	if err != nil {
+		return errors.Join(err, d.srv.Close())
+	}
 	fmt.Fprintf(out, "\n  Holdfast, development mode: everybody who opens this page is signed in. Do not expose it.\n\n"+
-		"      %s\n\n  data in %s; stop with Ctrl-C\n\n", pageURL(front.Addr()), n.data)
-	return errors.Join(d.run(ctx, n, page, back), d.srv.Close())
+		"      %s\n\n%s  data in %s; stop with Ctrl-C\n\n", pageURL(front.Addr()), operator.greeting(n), n.data)
+	return errors.Join(d.run(ctx, n, page, back), operator.stop(), d.srv.Close())
 }
 
 // devSecret is the file, in the data folder, of the secret that development tokens are signed with.
 const devSecret = "dev.secret"
+
+// devLook and devAct are the files, in the data folder, of the operator's page's passwords.
+const devLook, devAct = "dev.look.secret", "dev.act.secret"
+
+// operator serves the operator's page, with passwords that are made when there are none.
+func (d *devMode) operator(n *nodeSettings, log *slog.Logger) (*adminPage, error) {
+	for _, f := range []struct {
+		path *string
+		name string
+	}{{&n.admin.passwordFile, devLook}, {&n.admin.actPasswordFile, devAct}} {
+		if *f.path == "" {
+			*f.path = filepath.Join(n.data, f.name)
+			if _, err := auth.LoadOrCreateSecret(*f.path); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return n.admin.serve(n, d.srv, log)
+}
+
+// greeting tells where the operator's page is.
+func (p *adminPage) greeting(n *nodeSettings) string {
+	if p.url == "" {
+		return ""
+	}
+	return fmt.Sprintf("  The operator's page is at %s, for any name and the password in %s\n  (to act too: %s).\n\n",
+		p.url, n.admin.passwordFile, n.admin.actPasswordFile)
+}
 
 // pageURL is where to open the page: a wildcard address is reached by its loopback name.
 func pageURL(a net.Addr) string {

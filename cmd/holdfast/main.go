@@ -44,6 +44,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(devCommand(), serveCommand(), tokenCommand(), storeCommand(), webhookCommand(), benchCommand())
+	root.AddCommand(devCommand(), serveCommand(), tokenCommand(), storeCommand(), webhookCommand(),
+		topCommand(), traceCommand(), doctorCommand(), benchCommand())
 	return root
 }

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(asProducer) != "" {
+		produce(os.Args)
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -37,6 +41,9 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// web keeps a connection for each of many writers.
+var web = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
+
 // process is a server in a process of its own, which can be killed and started again.
 type process struct {
 	t    *testing.T
@@ -45,6 +52,8 @@ type process struct {
 	key  auth.Key
 	cmd  *exec.Cmd
 	out  bytes.Buffer
+	// wake are the watching clients' way to come back at once.
+	wake []func()
 }
 
 // startProcess starts holdfast serve on a free port, with a data folder of its own.
@@ -139,7 +148,7 @@ func (p *process) call(ctx context.Context, method, path, token string, in, out 
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := web.Do(req)
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,15 @@ type nodeSettings struct {
 	addr, data, durability string
 	logLevel, logFormat    string
 	debugAddr              string
+	takeOver               bool
 
 	server server.Options
 	rules  []string
 	keep   store.Retention
+	turns  string
 	feed   time.Duration
 	hooks  webhookSettings
+	admin  adminSettings
 }
 
 func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
@@ -50,6 +53,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.WriteTimeout, "write-timeout", 60*time.Second, "how long a socket may take nothing before its connection is given up")
 	f.DurationVar(&o.Lease, "lease", 60*time.Second, "how long a run may go without a word of its producer before it is ended as interrupted")
 	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
+	f.StringVar(&n.turns, "turns", "parallel", "what becomes of a user's message while an answer is under way, in sessions whose backend has not said: parallel, queue, latest, reject or interrupt")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
@@ -62,6 +66,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.Int64Var(&n.keep.MaxBytes, "keep-bytes", 0, "how many bytes a session keeps; 0 for all")
 	f.Int64Var(&n.keep.MaxTotalBytes, "keep-total-bytes", 0, "how many bytes all sessions keep together, the longest unused going first; 0 for all")
 	f.DurationVar(&n.feed, "feed-age", 72*time.Hour, "how long the feed of users' messages and ends of runs is kept")
+	f.IntVar(&o.Journal, "journal", 50_000, "how many records of what connections went through are kept in memory for the operator's page; negative for none")
 	n.hooks.register(f)
 }
 
@@ -86,19 +91,20 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 }
 
 // node makes the server. It owns the store from then on.
-func (n *nodeSettings) node(db *pebble.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
+func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
 	var err error
 	if o.Connections, err = parseRules(n.rules); err != nil {
 		return nil, err
 	}
+	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
 	hooks, err := n.hooks.endpoints()
 	if err != nil {
 		return nil, err
 	}
 	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
-	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Logger: log}
+	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Turns: driver.TurnRules{Policy: holdfast.TurnPolicy(n.turns)}, Logger: log}
 	return server.New(o)
 }
 
@@ -174,8 +180,10 @@ func serveCommand() *cobra.Command {
 			return serve(cmd.Context(), &n, &a)
 		},
 	}
+	cmd.Flags().BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
 	cmd.Flags().String("config", "", "configuration file (YAML; the keys are the names of these flags)")
 	n.register(cmd.Flags(), ":8080")
+	n.admin.register(cmd.Flags(), "")
 	a.register(cmd.Flags())
 	return cmd
 }
@@ -189,23 +197,28 @@ func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(n.addr)
+	db, listener, err := n.claim(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	db, err := n.open(log)
-	if err != nil {
-		return err
-	}
 	srv, err := n.node(db, auth, log)
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	page, err := n.admin.serve(n, srv, log)
+	if err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	if page.url != "" {
+		log.Info("operator's page", "url", page.url)
+	}
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
 	err = runNode(ctx, n, srv, srv, listener)
-	return errors.Join(err, srv.Close())
+	return errors.Join(err, page.stop(), srv.Close())
 }
+
+func (n *nodeSettings) listen() (net.Listener, error) { return listen(n.addr) }
 
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
@@ -263,25 +276,10 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 
 // debugServer serves profiles, if an address is given.
 func debugServer(addr string) (stop func(), err error) {
-	if addr == "" {
-		return func() {}, nil
-	}
-	l, err := listen(addr)
-	if err != nil {
-		return func() {}, err
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends when stop closes the server, and is waited for there
-		defer close(done)
-		_ = s.Serve(l)
-	}()
-	return func() {
-		_ = s.Close()
-		<-done
-	}, nil
+	_, stop, err = sideServer(addr, mux)
+	return stop, err
 }

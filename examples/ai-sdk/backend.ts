@@ -1,4 +1,4 @@
-// The backend: it signs users in, answers what they send, and carries a Stop. It holds no connections and no state, so it
+// The backend: it signs users in and answers what they send, until it is told that somebody wants it to stop. It holds no connections and no state, so it
 // may be restarted at any time, and any number of them may run.
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
@@ -29,19 +29,9 @@ export class Backend {
   readonly #options: BackendOptions;
   readonly #producer: Producer;
   readonly #leaving = new AbortController();
-  /** Answers that were stopped before they began, by session and what they answer; a real one keeps that in its database. */
-  readonly #stopped = new Set<string>();
   readonly #server = createServer((request, response) => {
-    let body = "";
-    request.on("data", (chunk) => (body += String(chunk)));
-    request.on("end", () => {
-      this.#serve(request.url ?? "/", body).then(
-        ({ status = 200, type = "application/json", text = "" }) => {
-          response.writeHead(status, { "content-type": type }).end(text);
-        },
-        (error: unknown) => response.writeHead(500).end(String(error)),
-      );
-    });
+    const { status = 200, type = "application/json", text = "" } = this.#serve(request.url ?? "/");
+    response.writeHead(status, { "content-type": type }).end(text);
   });
 
   constructor(options: BackendOptions) {
@@ -63,22 +53,15 @@ export class Backend {
     this.#server.close();
   }
 
-  async #serve(url: string, body: string): Promise<{ status?: number; type?: string; text?: string }> {
+  #serve(url: string): { status?: number; type?: string; text?: string } {
     const { pathname } = new URL(url, "http://x");
     // In this example everybody is signed in. The session's name is the only secret, so never do that in earnest.
     if (pathname === "/token") {
       const chats = ["chat-*"];
       return {
         type: "text/plain",
-        text: mint(this.#options.secret, { sub: "anna", hf: { read: chats, send: chats } }),
+        text: mint(this.#options.secret, { sub: "anna", hf: { read: chats, send: chats, stop: chats } }),
       };
-    }
-    if (pathname === "/stop") {
-      const { session, run, answers } = JSON.parse(body) as { session: string; run?: number; answers?: number };
-      // Here a real one checks that this user may stop this run.
-      if (run !== undefined) return { text: JSON.stringify({ stopped: await this.#producer.stop(session, run) }) };
-      this.#stopped.add(`${session} ${answers}`);
-      return { text: JSON.stringify({ stopped: true }) };
     }
     const file = this.#options.files[pathname === "/" ? "/index.html" : pathname];
     return file ? { type: file.type, text: file.body } : { status: 404 };
@@ -99,13 +82,13 @@ export class Backend {
   async #open({ session, entry }: FeedItem): Promise<Run | undefined> {
     if (!requestOf(entry.data)) return undefined;
     const id = `answer-${entry.offset}`;
-    const data = { answers: entry.offset };
+    // Who presses Stop stops the answer to this message, whether it has begun or not.
+    const answers = entry.offset;
     try {
-      const run = await this.#producer.openRun(session, { id, data, takeOver: true, signal: this.#leaving.signal });
-      const stopped = this.#stopped.delete(`${session} ${entry.offset}`);
-      if (run.info.fragments === 0 && !stopped) return run;
+      const run = await this.#producer.openRun(session, { id, answers, takeOver: true, signal: this.#leaving.signal });
+      if (run.info.fragments === 0) return run;
       // One that has begun was begun by a backend that is gone, and the model would begin anew.
-      await run.end(stopped ? "stopped" : "interrupted");
+      await run.end("interrupted");
     } catch (error) {
       if (!(error instanceof ApiError && error.code === "run_ended")) throw error;
     }

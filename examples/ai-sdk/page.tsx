@@ -17,14 +17,7 @@ const client = new Client({
   token: async () => (await fetch("/token", { method: "POST" })).text(),
 });
 
-const transport = new HoldfastChatTransport({
-  client,
-  onStop: async ({ session, run, answers }) => {
-    const body = JSON.stringify({ session, run: run?.offset, answers });
-    const { ok } = await fetch("/stop", { method: "POST", body });
-    if (!ok) throw new Error("the stop did not get there");
-  },
-});
+const transport = new HoldfastChatTransport({ client });
 
 client.connect();
 

@@ -2,7 +2,7 @@
 //
 //   holdfast serve      the sessions
 //   examples/model      a language model without a network, unless OPENAI_BASE_URL names another one
-//   backend.ts          signs in, answers, stops
+//   backend.ts          signs in, and answers
 //   page.tsx            useChat in the browser, as files that the backend serves
 //
 // PORT and SESSIONS_PORT choose other ports than 3000 and 8090, WORD how long the model takes for a word, DATA where things

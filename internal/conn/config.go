@@ -10,7 +10,10 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/attendance"
+	"github.com/holdfast/holdfast/internal/drain"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
@@ -24,6 +27,15 @@ type Config struct {
 	Rooms  *attendance.Rooms
 	Lanes  []*Lane
 	Logger *slog.Logger
+	// Ends has the records of connections that ended. Nil: nobody keeps them.
+	Ends *ending.Book
+	// Journal is told what connections go through. Nil: nobody is.
+	Journal *journal.Journal
+
+	// Open is closed when the store is there; until then connections can stand by, and those that attach wait. Nil: it is
+	// there. Pace is told what attaches cost; nil: nobody is.
+	Open <-chan struct{}
+	Pace *drain.Pace
 
 	// HelloTimeout is how long a connection may take to say hello, and a standby to be taken. Beat is how long either side
 	// may be silent while the client's page is seen, Rest while it is hidden.

@@ -16,13 +16,13 @@ package conn
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
@@ -69,9 +69,9 @@ type Conn struct {
 	limit  *rate.Limiter
 	client holdfast.ClientID
 	agent  string
-	// device and name are what the client says it is on, and is called. tell: it wants to know of its user's others.
+	// device and name are what the client says it is on, and is called. curious: it wants to know of its user's others.
 	device, name string
-	tell         bool
+	curious      bool
 	// departure is how it went, as far as its client has said.
 	departure presence.Departure
 
@@ -79,6 +79,8 @@ type Conn struct {
 	lastIn, lastOut atomic.Int64
 	// used is when the client's user last did something, as lastIn is.
 	used atomic.Int64
+	// bytesIn and bytesOut are those of the messages that came and of what was written.
+	bytesIn, bytesOut atomic.Int64
 	// handling: the reading side is at a message, and does not hear those after it.
 	handling atomic.Bool
 	// hidden: nobody sees the client's page.
@@ -90,7 +92,7 @@ type Conn struct {
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
-	// Guarded by mu.
+	// Guarded by mu, but for out.pace.
 	mu  sync.Mutex
 	out output
 }
@@ -98,19 +100,23 @@ type Conn struct {
 // output is what waits to be written, and who is at it.
 type output struct {
 	owner owner
+	// pace is about how much is gathered for one write, in bytes; 0 before the first. It belongs to the owner.
+	pace uint32
 	// control holds framed answers. room is closed when it has been taken; nil when nobody waits for that.
 	control []byte
 	room    chan struct{}
 	dirty   []*sub
 	// end is set once: the connection is to be closed when control has been written.
-	end *ending
+	end *goodbye
 	// written is closed when there is nothing left to write; nil when nobody waits for that.
 	written chan struct{}
 }
 
-type ending struct {
+type goodbye struct {
 	code   holdfast.CloseCode
 	reason string
+	// by is who wanted it.
+	by ending.Initiator
 	// since is when it was set: a peer that takes nothing does not hold the connection open.
 	since time.Time
 }
@@ -143,6 +149,10 @@ type sub struct {
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
+	// asked is when it was subscribed, in nanoseconds since the connection started.
+	asked int64
+	// at is the offset that the reader has come to, for those who only want to know.
+	at atomic.Uint64
 }
 
 // Serve runs the connection until it ends, or leaves it to the transport where that can wait for messages by itself. It is
@@ -164,6 +174,7 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 // Message implements [transport.Receiver].
 func (c *Conn) Message(ctx context.Context, msg []byte) error {
 	c.handling.Store(true)
+	c.bytesIn.Add(int64(len(msg)))
 	c.handle(ctx, msg)
 	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
 	c.handling.Store(false)
@@ -188,7 +199,7 @@ func (c *Conn) Ended(err error) {
 	c.out.owner, c.out.dirty, c.out.control = closed, nil, nil
 	c.quietLocked()
 	c.mu.Unlock()
-	c.logEnd(end, err)
+	c.cfg.Ends.Ended(c.record(end, err))
 }
 
 // answered waits until what was asked for has been written, or cannot be: the transport fails writes that take too long.
@@ -204,30 +215,6 @@ func (c *Conn) answered() {
 		c.mu.Lock()
 	}
 	c.mu.Unlock()
-}
-
-// logEnd writes the one record that a connection leaves.
-func (c *Conn) logEnd(end *ending, err error) {
-	level, attrs := slog.LevelDebug, []slog.Attr{
-		slog.String("conn", string(c.id)), slog.String("client", string(c.client)), slog.Uint64("generation", uint64(c.gen)),
-		slog.Duration("age", c.cfg.now().Sub(c.started).Round(time.Millisecond)), slog.Int("sessions", len(c.subs)),
-		slog.String("remote", c.t.Info().Remote.String()), slog.String("agent", c.agent),
-	}
-	if g := c.grant.Load(); g != nil {
-		attrs = append(attrs, slog.String("user", string(g.User)))
-	}
-	switch {
-	case end != nil:
-		attrs = append(attrs, slog.String("by", "server"), slog.Int("code", int(end.code)), slog.String("reason", end.reason))
-		if end.code == holdfast.CloseInternal || end.code == holdfast.CloseProtocol {
-			level = slog.LevelWarn
-		}
-	case err != nil:
-		attrs = append(attrs, slog.String("by", "network"), slog.String("reason", err.Error()))
-	default:
-		attrs = append(attrs, slog.String("by", "client"))
-	}
-	c.cfg.Logger.LogAttrs(context.Background(), level, "connection ended", attrs...)
 }
 
 // Describe implements [hub.Conn].
@@ -262,13 +249,18 @@ func (c *Conn) leave(spread time.Duration) {
 }
 
 func (c *Conn) bye(code holdfast.CloseCode, reason string, after, spread time.Duration) {
-	frame := &wire.Bye{Code: code, Reason: reason, After: after.Milliseconds(), Spread: spread.Milliseconds()}
+	c.end(goodbye{code: code, reason: reason, by: ending.ByServer}, after, spread)
+}
+
+func (c *Conn) end(g goodbye, after, spread time.Duration) {
+	frame := &wire.Bye{Code: g.code, Reason: g.reason, After: after.Milliseconds(), Spread: spread.Milliseconds()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.end != nil || c.out.owner == closed {
 		return
 	}
-	c.out.end = &ending{code, reason, c.cfg.now()}
+	g.since = c.cfg.now()
+	c.out.end = &g
 	c.out.control = c.t.AppendMessage(c.out.control, wire.Append(nil, frame))
 	c.queueLocked()
 }

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
@@ -78,6 +80,10 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.send(ctx, f)
 	case *wire.Stop:
 		c.stop(ctx, f)
+	case *wire.Answer:
+		c.answerRequest(ctx, f)
+	case *wire.Queue:
+		c.editQueue(ctx, f)
 	case *wire.Signal:
 		c.signal(f)
 	case *wire.TokenRefresh:
@@ -85,7 +91,7 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	case *wire.Ping:
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
-		c.look(f.Hidden)
+		c.view(f.Hidden)
 	case *wire.Claim:
 		c.claim(ctx)
 	case *wire.Read:
@@ -104,10 +110,10 @@ func (c *Conn) farewell(f *wire.Bye) {
 	case c.stands() == aside:
 	case f.Park:
 		c.departure = presence.Parked
-		c.bye(holdfast.CloseNormal, "parked", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "parked", by: ending.ByClient}, 0, 0)
 	default:
 		c.departure = presence.Goodbye
-		c.bye(holdfast.CloseNormal, "goodbye", 0, 0)
+		c.end(goodbye{code: holdfast.CloseNormal, reason: "goodbye", by: ending.ByClient}, 0, 0)
 	}
 }
 
@@ -129,6 +135,10 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
 	case *wire.Stop:
 		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
+	case *wire.Answer:
+		e.Re, e.Session, e.ID = wire.TypeAnswer, f.Session, f.ID
+	case *wire.Queue:
+		e.Re, e.Session, e.ID = wire.TypeQueue, f.Session, f.ID
 	case *wire.PageRequest:
 		e.Re, e.Session, e.ID = wire.TypePage, f.Session, f.ID
 	case *wire.Sub:
@@ -163,7 +173,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 	if !ok {
 		return
 	}
-	c.client, c.agent, c.tell = h.Client, clip(h.Agent, 128), h.Windows
+	c.client, c.agent, c.curious = h.Client, clip(h.Agent, 128), h.Windows
 	c.device, c.name = clip(h.Device, 64), clip(h.Name, 64)
 	c.grant.Store(&grant)
 	switch h.Mode {
@@ -184,6 +194,11 @@ func (c *Conn) ready() {
 
 // attach makes this the living connection of its client, if the rules let it in, and resumes all sessions.
 func (c *Conn) attach(ctx context.Context, f *wire.Take) {
+	if !c.awaitStore(ctx) {
+		return
+	}
+	began := c.cfg.now()
+	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
 	adm := c.settle(ctx, f.Act, func(a *hub.Arrival) hub.Admission { return c.cfg.Hub.Attach(c, a) })
@@ -199,8 +214,13 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 		return
 	}
 	c.stand(attached)
+	var before holdfast.ConnID
+	if adm.Ghost != nil {
+		before = adm.Ghost.Describe().ID
+	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
+	c.tellAttached(c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before))
 	c.answer(&wire.Welcome{
 		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
 		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
@@ -263,6 +283,7 @@ func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
+		c.tell(journal.Denied, f.Session, &journal.Denial{Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
 		c.answer(&wire.SubAnswer{
 			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
 		})
@@ -274,7 +295,7 @@ func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session, watch: f.Watch}
+	s := &sub{conn: c, session: f.Session, watch: f.Watch, asked: int64(c.cfg.now().Sub(c.started))}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
@@ -331,7 +352,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable {
+	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
 		e.After = 1000
 	}
 	c.answer(&e)
@@ -377,7 +398,7 @@ func checkPage(f *wire.PageRequest) error {
 	return nil
 }
 
-// send appends a message, and acknowledges it when it is durable. The next frame is read after that, so that what one
+// send appends a message, or has it wait for its turn, and acknowledges it when it is durable. The next frame is read after that, so that what one
 // sender sent stands in the order sent.
 func (c *Conn) send(ctx context.Context, f *wire.Send) {
 	data, err := c.checkSend(f)
@@ -394,7 +415,8 @@ func (c *Conn) send(ctx context.Context, f *wire.Send) {
 		return
 	}
 	w := res.Entries[0]
-	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate})
+	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
+		State: string(w.State)})
 }
 
 func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
@@ -427,7 +449,7 @@ func (c *Conn) stop(ctx context.Context, f *wire.Stop) {
 	}
 	w := res.Entries[0]
 	c.answer(&wire.Ack{Session: f.Session, ID: f.ID, Offset: w.Offset, Tag: w.Tag, At: w.At.UnixMilli(), Duplicate: w.Duplicate,
-		State: res.Stop.State})
+		State: string(res.Stop.State)})
 }
 
 func (c *Conn) checkStop(f *wire.Stop) error {

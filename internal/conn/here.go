@@ -24,16 +24,6 @@ func (s *sub) Here() presence.Here {
 // Used implements [attendance.Reading].
 func (s *sub) Used() time.Time { return s.conn.started.Add(time.Duration(s.conn.used.Load())) }
 
-// look notes whether anybody looks at the client's page.
-func (c *Conn) look(hidden bool) {
-	if c.hidden.Swap(hidden) == hidden {
-		return
-	}
-	for _, s := range c.subs {
-		c.cfg.Rooms.Look(s.session, s)
-	}
-}
-
 // read tells the others how far the user has read. It is not answered: it will be told again.
 func (c *Conn) read(f *wire.Read) {
 	if c.mayRead(f.Session) != nil || len(f.Epoch) > maxEpoch {

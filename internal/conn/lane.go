@@ -188,9 +188,9 @@ func (c *Conn) tick(now time.Time) {
 	}
 	switch c.stands() {
 	case stranger:
-		c.overdue(age, "hello")
+		c.overdue(age, "hello", handling)
 	case standby:
-		c.overdue(age, "take")
+		c.overdue(age, "take", handling)
 	case attached:
 		c.keepAlive(age, silent, beat, handling)
 		c.checkToken(now)

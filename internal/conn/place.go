@@ -35,7 +35,7 @@ func (c *Conn) rules() []holdfast.ConnectionRule {
 
 // settle has the hub decide, once it is known who lives, and ends those who have to go.
 func (c *Conn) settle(ctx context.Context, act holdfast.Act, decide func(*hub.Arrival) hub.Admission) hub.Admission {
-	a := &hub.Arrival{Rules: c.rules(), Act: act, Now: c.cfg.now(), Tell: c.tell}
+	a := &hub.Arrival{Rules: c.rules(), Act: act, Now: c.cfg.now(), Tell: c.curious}
 	adm := decide(a)
 	if len(adm.Doubtful) > 0 {
 		a.Asked, a.AskedAt = adm.Doubtful, a.Now

@@ -264,6 +264,26 @@ func (st *stage) backend(what string) {
 		op = driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: word[2]}, Answers: holdfast.Offset(message)}
 	case "settle":
 		op = driver.SettleStop{Run: st.runs[key].Run, ID: word[3]}
+	case "ask":
+		var ask driver.OpenRequest
+		st.must(json.Unmarshal([]byte(strings.Join(word[2:], " ")), &ask))
+		op = ask
+	case "answer":
+		var settle driver.SettleRequest
+		st.must(json.Unmarshal([]byte(strings.Join(word[2:], " ")), &settle))
+		op = settle
+	case "turns": // turns S POLICY [LIMIT]
+		rules := driver.TurnRules{Policy: holdfast.TurnPolicy(word[2])}
+		if len(word) == 4 {
+			var err error
+			rules.Limit, err = strconv.Atoi(word[3])
+			st.must(err)
+		}
+		op = driver.SetTurns{Rules: rules}
+	case "done", "lapse": // done S OFFSET
+		o, err := strconv.ParseUint(word[2], 10, 64)
+		st.must(err)
+		op = driver.EndTurn{Message: holdfast.Offset(o), Lapsed: word[0] == "lapse"}
 	case "text":
 		r := st.runs[key]
 		for _, w := range strings.Fields(word[3]) {
@@ -307,7 +327,7 @@ var volatile = []struct {
 	show string
 }{
 	{regexp.MustCompile(`"g":\d+`), `"g":G`}, {regexp.MustCompile(`"e":"[a-z2-7]+"`), `"e":E`},
-	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp|since)":946\d+`), `"$1":T`},
+	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp|by|since)":946\d+`), `"$1":T`},
 }
 
 // answers returns what all clients have received since the last time, those that dialed first standing first. An ack may

@@ -159,7 +159,7 @@ func TestBusyLaneLooksAfterTime(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Error("the connection said no hello for an hour, and lives")
-		c.fail()
+		c.fail(nil)
 	}
 	cancel()
 	<-done

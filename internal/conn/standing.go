@@ -47,7 +47,8 @@ func (set standings) has(s standing) bool { return set&(1<<s) != 0 }
 //	token                             x        x       x
 //	bye, unknown                      x        x       x
 //	ping, pong                        x        x
-//	page, send, stop, signal, read             x       x
+//	page, send, stop, answer, queue, signal    x       x
+//	read                                       x       x
 //	sub, unsub, view, claim                    x
 func admitted(f wire.ClientFrame) standings {
 	switch f.(type) {
@@ -59,7 +60,7 @@ func admitted(f wire.ClientFrame) standings {
 		return in(standby, attached, aside)
 	case *wire.Ping, *wire.Pong:
 		return in(standby, attached)
-	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Signal, *wire.Read:
+	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Answer, *wire.Queue, *wire.Signal, *wire.Read:
 		return in(attached, aside)
 	case *wire.Sub, *wire.Unsub, *wire.View, *wire.Claim:
 		return in(attached)
@@ -77,7 +78,7 @@ func outOfPlace(f wire.ClientFrame, now standing) string {
 	case now == standby:
 		return "a connection in standby takes only take, token, ping, pong and bye"
 	case now == aside:
-		return "a request aside takes only send, stop, signal, page, read, token and bye"
+		return "a request aside takes only send, stop, answer, queue, signal, page, read, token and bye"
 	}
 	return "take comes once, after a hello of mode standby"
 }
@@ -124,9 +125,9 @@ func (c *Conn) hurry(beat time.Duration) time.Duration {
 	return beat / 4 / earliness * time.Duration(c.early)
 }
 
-// overdue ends a connection that does not come to the point in time.
-func (c *Conn) overdue(age time.Duration, what string) {
-	if age-time.Duration(c.since.Load()) > c.cfg.HelloTimeout {
+// overdue ends a connection that does not come to the point in time. One that has, and is being handled, has a time of its own.
+func (c *Conn) overdue(age time.Duration, what string, handling bool) {
+	if !handling && age-time.Duration(c.since.Load()) > c.cfg.HelloTimeout {
 		c.bye(holdfast.CloseTimeout, "no "+what+" came in time", 0, 0)
 	}
 }

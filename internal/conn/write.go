@@ -2,15 +2,27 @@ package conn
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
 )
 
-// chunk is about how much is gathered for one write, in bytes. What does not go out with it stays in the log, not in a
-// buffer.
+// chunk is about how much is gathered for one write at most, in bytes. What does not go out with it stays in the log, not in
+// a buffer.
 const chunk = 64 << 10
+
+// firstPace is how much is gathered for one write of a connection of which nothing is known, in bytes; see [Conn.paced].
+const firstPace = 16 << 10
+
+// paceLeast and paceMost are how long a pump's write should take: less, and it gathers more at a time; more, and less.
+const (
+	paceLeast = 50 * time.Millisecond
+	paceMost  = 500 * time.Millisecond
+)
 
 // piece is how much a pump writes under one deadline: small, so that a socket that takes a little now and then is a slow
 // one, and only a socket that takes nothing is a dead one.
@@ -33,7 +45,7 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 	}
 	switch {
 	case err != nil:
-		c.fail()
+		c.fail(err)
 	case n < len(out) || slow:
 		l.pump(ctx, c, append([]byte(nil), out[n:]...))
 	default:
@@ -74,6 +86,7 @@ func (l *Lane) fanOut(c *Conn, s *sub) ([]byte, bool) {
 	}
 	s.dirty.Store(false)
 	s.reader.Jump(&l.last.after)
+	s.moved(nil)
 	if l.last.more || !s.reader.AtEnd() {
 		s.Wake()
 	}
@@ -93,6 +106,9 @@ func (c *Conn) takeOutput() (control []byte, dirty []*sub) {
 	defer c.mu.Unlock()
 	control, dirty = c.out.control, c.out.dirty
 	c.out.control, c.out.dirty = nil, nil
+	if c.out.pace == 0 {
+		c.out.pace = firstPace
+	}
 	c.roomLocked()
 	if c.out.end != nil {
 		dirty = nil
@@ -100,11 +116,11 @@ func (c *Conn) takeOutput() (control []byte, dirty []*sub) {
 	return control, dirty
 }
 
-// collect appends what follows the cursors of the dirty subs, a chunk in all, sharing it between them. Those that have more
-// are dirty again.
+// collect appends what follows the cursors of the dirty subs, as much as the connection's pace, sharing it between them. Those
+// that have more are dirty again.
 func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 	for i, s := range dirty {
-		if len(out) >= chunk {
+		if len(out) >= int(c.out.pace) {
 			c.putBack(dirty[i:])
 			break
 		}
@@ -113,7 +129,8 @@ func (c *Conn) collect(out []byte, dirty []*sub) (_ []byte, slow bool) {
 		}
 		// Cleared first: a change that comes while the tail is read marks the sub anew.
 		s.dirty.Store(false)
-		b, ok := s.reader.Live(max(chunk-len(out), 1))
+		b, ok := s.reader.Live(max(int(c.out.pace)-len(out), 1))
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if !ok || b.More {
 			s.Wake()
@@ -139,6 +156,7 @@ func (c *Conn) putBack(rest []*sub) {
 func (c *Conn) wrote(n int) {
 	if n > 0 {
 		c.lastOut.Store(int64(c.cfg.now().Sub(c.started)))
+		c.bytesOut.Add(int64(n))
 	}
 }
 
@@ -163,8 +181,11 @@ func (c *Conn) release() {
 }
 
 // fail gives up a connection whose socket failed. The reading side finds out by itself, and cleans up.
-func (c *Conn) fail() {
+func (c *Conn) fail(err error) {
 	c.mu.Lock()
+	if c.out.end == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.out.end = &goodbye{code: holdfast.CloseStalled, reason: "the socket took nothing for too long", by: ending.ByServer, since: c.cfg.now()}
+	}
 	c.out.owner = closed
 	c.quietLocked()
 	c.mu.Unlock()
@@ -176,16 +197,18 @@ func (c *Conn) fail() {
 func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 	l.pumps.Go(func() {
 		if err := c.writeAll(rest); err != nil {
-			c.fail()
+			c.fail(err)
 			return
 		}
 		for {
 			out, idle, err := c.pumpOnce(ctx)
+			began := c.cfg.now()
 			if err == nil {
 				err = c.writeAll(out)
 			}
+			c.paced(len(out), c.cfg.now().Sub(began))
 			if err != nil {
-				c.fail()
+				c.fail(err)
 				return
 			}
 			if idle {
@@ -204,7 +227,7 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 		return nil, true, nil
 	}
 	for i, s := range dirty {
-		if len(out) >= chunk {
+		if len(out) >= int(c.out.pace) {
 			c.putBack(dirty[i:])
 			break
 		}
@@ -212,19 +235,31 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 			continue
 		}
 		s.dirty.Store(false)
-		b, ok := s.reader.Live(chunk - len(out))
+		b, ok := s.reader.Live(int(c.out.pace) - len(out))
 		if !ok {
 			b, err = c.catchUp(ctx, s)
 			if err != nil {
 				return nil, false, err
 			}
 		}
+		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
 		if b.More {
 			s.Wake()
 		}
 	}
 	return out, false, nil
+}
+
+// paced finds out how much a slow socket takes in a fraction of a second. Whatever is gathered comes before an answer that is
+// given later, such as to a stop, and as it stood when it was gathered: of a second's text on a thin line, one frame.
+func (c *Conn) paced(n int, took time.Duration) {
+	switch pace := c.out.pace; {
+	case took > paceMost:
+		c.out.pace = max(pace/2, piece)
+	case took < paceLeast && n >= int(pace):
+		c.out.pace = min(pace*2, chunk)
+	}
 }
 
 // catchUp reads the store for one sub. Reads are few at a time, so that a thousand clients that come back at once do not
@@ -236,7 +271,10 @@ func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
 		return tail.Batch{}, ctx.Err()
 	}
 	defer func() { <-c.lane.reads }()
-	b, err := s.reader.CatchUp(ctx, c.cfg.Log, chunk)
+	b, err := s.reader.CatchUp(ctx, c.cfg.Log, int(c.out.pace))
+	if err != nil && c.ending() {
+		return tail.Batch{}, nil // the store may be closed already, and nobody waits for what was read
+	}
 	if err != nil {
 		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)
 		c.bye(holdfast.CloseInternal, "the session cannot be read now", time.Second, 5*time.Second)

@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// Proxy passes connections on to one upstream address.
+// Proxy passes connections on.
 type Proxy struct {
 	// Static.
 	listener net.Listener
-	upstream string
+	// upstreams are tried in turn.
+	upstreams []string
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -34,9 +35,10 @@ type Proxy struct {
 	wg sync.WaitGroup
 }
 
-// New returns a proxy that takes connections from the listener and passes them on. Close stops it and closes the listener.
-func New(l net.Listener, upstream string) *Proxy {
-	p := &Proxy{listener: l, upstream: upstream, links: map[*Link]struct{}{}}
+// New returns a proxy that takes connections from the listener and passes them on: to the first of the upstreams that takes
+// them. Close stops it and closes the listener.
+func New(l net.Listener, upstreams ...string) *Proxy {
+	p := &Proxy{listener: l, upstreams: upstreams, links: map[*Link]struct{}{}}
 	p.wg.Go(p.accept)
 	return p
 }
@@ -64,8 +66,20 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) connect(client net.Conn) {
-	server, err := net.DialTimeout("tcp", p.upstream, 5*time.Second)
-	if err != nil {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	p.mu.Lock()
+	if p.rate > 0 {
+		dialer.Control = narrow
+	}
+	p.mu.Unlock()
+	var server net.Conn
+	var err error
+	for _, upstream := range p.upstreams {
+		if server, err = dialer.Dial("tcp", upstream); err == nil {
+			break
+		}
+	}
+	if server == nil {
 		reset(client)
 		return
 	}
@@ -151,6 +165,9 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// window is how many bytes a throttled link has room for, about: what a slow line holds that is under way.
+const window = 4 << 10
+
 // Link is one connection through the proxy.
 type Link struct {
 	proxy          *Proxy
@@ -197,8 +214,8 @@ func (l *Link) throttle(n int) {
 	defer l.down.mu.Unlock()
 	l.down.rate = n
 	if c, ok := l.server.(*net.TCPConn); ok {
-		// A small window, so that what waits is felt by the server and not hidden in buffers of ours.
-		_ = c.SetReadBuffer(4 << 10)
+		// So that what waits is felt by the server and not hidden in buffers of ours.
+		_ = c.SetReadBuffer(window)
 	}
 }
 

@@ -111,7 +111,7 @@ var rules = []rule{
 		but: []string{"./server/...", "./internal/conn/..."}, not: []string{"./internal/conn/..."},
 		why: "only server imports conn",
 	},
-	edgeRule("httpapi"), edgeRule("durablestreams"), edgeRule("demo"), edgeRule("admin"), edgeRule("webhook"),
+	edgeRule("httpapi"), edgeRule("durablestreams"), edgeRule("demo"), edgeRule("admin"), edgeRule("webhook"), edgeRule("doctor"),
 	{
 		name: "doors are wired by the server", who: []string{"./..."},
 		but: append([]string{"./server/...", "./cmd/holdfast/..."}, doors...), not: doors,
@@ -154,6 +154,7 @@ var libraries = []struct {
 	{"github.com/prometheus/...", []string{"./internal/metrics"}},
 	{"github.com/redis/rueidis/...", []string{"./store/redis"}},
 	{"github.com/jackc/pgx/v5/...", []string{"./store/postgres"}},
+	{"github.com/anishathalye/porcupine", nil},
 	{"github.com/coder/websocket/...", nil},
 	{"github.com/google/go-cmp/...", nil},
 	{"github.com/rogpeppe/go-internal/...", nil},

@@ -44,7 +44,7 @@ func feedItemOf(i *driver.FeedItem) feedItem {
 func FeedItem(i *driver.FeedItem) ([]byte, error) { return json.Marshal(feedItemOf(i)) }
 
 // feedKinds says which items a reader wants.
-type feedKinds struct{ messages, ends, stops bool }
+type feedKinds struct{ messages, ends, stops, requests bool }
 
 // kinds reads the parameter kinds. Left out, it means the messages alone, so that a reader who knows of nothing else gets
 // nothing else.
@@ -60,8 +60,10 @@ func (q *query) kinds() (k feedKinds) {
 			k.ends = true
 		case "stop":
 			k.stops = true
+		case "request":
+			k.requests = true
 		default:
-			q.fail("the query parameter kinds holds %q; message, end and stop are known", clip(kind))
+			q.fail("the query parameter kinds holds %q; message, end, stop and request are known", clip(kind))
 		}
 	}
 	return k
@@ -72,7 +74,10 @@ func (k feedKinds) want(i *driver.FeedItem) bool {
 		return k.ends
 	}
 	if i.Entry.Kind == holdfast.KindEvent {
-		return k.stops // the only events that are fed
+		if _, ok := i.Entry.RequestEvent(); ok {
+			return k.requests
+		}
+		return k.stops // the only other events that are fed
 	}
 	return k.messages
 }

@@ -42,6 +42,7 @@ type Log interface {
 	Read(ctx context.Context, s holdfast.SessionID, q driver.Query) (driver.Page, error)
 	Run(ctx context.Context, s holdfast.SessionID, run holdfast.Offset, after holdfast.FragmentNo) (holdfast.Entry, error)
 	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (driver.StopInfo, error)
+	Request(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Request, error)
 	States(ctx context.Context, s holdfast.SessionID) ([]holdfast.Entry, error)
 	TagAt(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Tag, bool, error)
 	Sessions(ctx context.Context, prefix string, after holdfast.SessionID, limit int) ([]driver.Info, error)
@@ -85,9 +86,16 @@ type Options struct {
 	// FeedChanged returns a channel that is closed at the next new item of the feed. Nil: waiting readers look once per
 	// second.
 	FeedChanged func() <-chan struct{}
+	// RequestSettled returns a channel that is closed when a request is settled or its session deleted; release lets go of it. Nil, and
+	// besides: who waits for an answer looks once per second.
+	RequestSettled func(s holdfast.SessionID, request holdfast.Offset) (settled <-chan struct{}, release func())
 	// Stopping, when closed, ends waiting reads, streams and pipes, so that a server can stop without waiting for clients.
 	// Nil: they end only with their clients.
 	Stopping <-chan struct{}
+
+	// Available waits until the store can be used, or says why it cannot: [holdfast.CodeUnavailable], so that the request is
+	// repeated elsewhere. Nil: it always can.
+	Available func(context.Context) error
 
 	// Limits bound what one request may cost.
 	Limits Limits

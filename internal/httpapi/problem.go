@@ -109,7 +109,7 @@ func (a *api) refuse(c *call, err error) {
 		return // the client has left, and its leaving is the error
 	}
 	if p.Status >= 500 {
-		a.Logger.Error("request failed", "method", c.r.Method, "route", c.r.Pattern, "session", string(c.session),
+		a.Logger.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "route", c.r.Pattern, "session", string(c.session),
 			"code", string(p.Code), "err", err)
 	}
 	if c.wrote {
@@ -125,7 +125,7 @@ func (a *api) refuse(c *call, err error) {
 	}
 	body, merr := json.Marshal(&p)
 	if merr != nil {
-		a.Logger.Error("problem not encoded", "code", string(p.Code), "err", merr)
+		a.Logger.ErrorContext(c.r.Context(), "problem not encoded", "code", string(p.Code), "err", merr)
 		body = []byte("{}")
 	}
 	early := c.streams && !c.bodyRead

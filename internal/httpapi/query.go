@@ -108,3 +108,13 @@ func runOffset(c *call) (holdfast.Offset, error) {
 	}
 	return holdfast.Offset(n), nil
 }
+
+// requestOffset reads the {request} of the path: a request is addressed by the offset it was opened at.
+func requestOffset(c *call) (holdfast.Offset, error) {
+	n, err := strconv.ParseUint(c.r.PathValue("request"), 10, 64)
+	if err != nil || n == 0 || n > maxNumber {
+		return 0, holdfast.Errorf(holdfast.CodeInvalid, "a request is addressed by its offset, a whole number from 1 on; "+
+			"the answer that opened it has it as offset")
+	}
+	return holdfast.Offset(n), nil
+}

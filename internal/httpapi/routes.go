@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 )
 
 // access says whose token a route takes.
@@ -43,6 +44,16 @@ func (a *api) routes() []route {
 		{method: "POST", path: "/v1/sessions/{session}/runs/{run}/end", access: forBackend, handle: a.postEnd},
 		{method: "POST", path: "/v1/sessions/{session}/stops", access: forBackend, handle: a.postStop},
 		{method: "GET", path: "/v1/sessions/{session}/stops/{stop}", access: forBackend, handle: a.getStop},
+		{method: "POST", path: "/v1/sessions/{session}/requests", access: forBackend, handle: a.postRequest},
+		{method: "GET", path: "/v1/sessions/{session}/requests", access: forReaders, handle: a.getRequests},
+		{method: "GET", path: "/v1/sessions/{session}/requests/{request}", access: forReaders, handle: a.getRequest},
+		{method: "POST", path: "/v1/sessions/{session}/requests/{request}/answer", access: forBackend, handle: a.postAnswer},
+		{method: "POST", path: "/v1/sessions/{session}/requests/{request}/withdraw", access: forBackend, handle: a.postWithdraw},
+		{method: "GET", path: "/v1/sessions/{session}/turns", access: forReaders, handle: a.getTurns},
+		{method: "PUT", path: "/v1/sessions/{session}/turns", access: forBackend, handle: a.putTurns},
+		{method: "POST", path: "/v1/sessions/{session}/turns/withdraw", access: forBackend, handle: a.postTurnWithdrawn},
+		{method: "POST", path: "/v1/sessions/{session}/turns/move", access: forBackend, handle: a.postTurnMoved},
+		{method: "POST", path: "/v1/sessions/{session}/turns/{message}/done", access: forBackend, handle: a.postTurnDone},
 		{method: "PUT", path: "/v1/sessions/{session}/pipe", access: forBackend, handle: a.putPipe, streams: true},
 		{method: "GET", path: "/v1/sessions", access: forBackend, handle: a.getSessions},
 		{method: "GET", path: "/v1/sessions/{session}", access: forReaders, handle: a.getSession},
@@ -88,6 +99,9 @@ type call struct {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if t, ok := trace.Parse(r.Header.Get("Traceparent")); ok {
+		r = r.WithContext(trace.With(r.Context(), t))
+	}
 	if problem := a.unroutable(w, r); problem != nil {
 		a.refuse(&call{w: w, r: r}, problem)
 		return
@@ -142,6 +156,11 @@ func (a *api) serve(rt route) http.HandlerFunc {
 func (a *api) admit(c *call, rt route) error {
 	if rt.access != forAnyone {
 		if err := a.authenticate(c); err != nil {
+			return err
+		}
+	}
+	if a.Available != nil && rt.access != forAnyone {
+		if err := a.Available(c.r.Context()); err != nil {
 			return err
 		}
 	}

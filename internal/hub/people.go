@@ -191,3 +191,28 @@ func (h *Hub) Count() int {
 	defer h.people.mu.Unlock()
 	return len(h.people.conns)
 }
+
+// All returns live connections in no order, at most limit of them; 0 is all.
+func (h *Hub) All(limit int) []Conn {
+	p := &h.people
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if limit <= 0 {
+		limit = len(p.conns)
+	}
+	all := make([]Conn, 0, min(limit, len(p.conns)))
+	for _, c := range p.conns {
+		if len(all) == limit {
+			break
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// Census returns how many connections live, and of how many users.
+func (h *Hub) Census() (conns, users int) {
+	h.people.mu.Lock()
+	defer h.people.mu.Unlock()
+	return len(h.people.conns), len(h.people.users)
+}

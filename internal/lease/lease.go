@@ -38,6 +38,13 @@ func (t *Table) Renew(r driver.RunRef, now time.Time) {
 	t.runs[r] = &entry{until: now.Add(t.term)}
 }
 
+// Keep is Renew for a run that is in the table.
+func (t *Table) Keep(r driver.RunRef, now time.Time) {
+	if t.runs[r] != nil {
+		t.Renew(r, now)
+	}
+}
+
 // Hold keeps a run's lease until as many releases as holds.
 func (t *Table) Hold(r driver.RunRef, now time.Time) {
 	t.Renew(r, now)

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"strings"
+
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
 )
@@ -20,13 +22,9 @@ func (a *applying) append(op driver.Append) error {
 	}
 	a.out.Result.Entries = make([]driver.Written, 0, len(op.Entries))
 	for i := range op.Entries {
-		if err := a.appendOne(&op.Entries[i], len(op.Entries) > 1); err != nil {
+		if err := a.appendOne(&op.Entries[i], &op.Turns, len(op.Entries) > 1); err != nil {
 			return err
 		}
-	}
-	a.out.Items = make([]driver.Item, len(a.out.Effects.Entries))
-	for i := range a.out.Items {
-		a.out.Items[i].Entry = &a.out.Effects.Entries[i]
 	}
 	return nil
 }
@@ -41,37 +39,66 @@ func checkEntry(n *driver.NewEntry) error {
 		if n.Key == "" {
 			return holdfast.Errorf(holdfast.CodeInvalid, "a state needs a key")
 		}
+		if reserved(n.Key) {
+			return errReserved("a key", n.Key)
+		}
 	case holdfast.KindRun:
 		return holdfast.Errorf(holdfast.CodeInvalid, "a run is opened, not appended")
 	default:
 		return holdfast.Errorf(holdfast.CodeInvalid, "unknown kind of entry %q; message, state and event are known", n.Kind)
 	}
+	if reserved(n.ID) {
+		return errReserved("an id", n.ID)
+	}
 	return nil
 }
 
-// appendOne appends one entry; more says that others of the same operation may repeat its ID or key.
-func (a *applying) appendOne(n *driver.NewEntry, more bool) error {
+func reserved(s string) bool { return strings.HasPrefix(s, holdfast.ReservedPrefix) }
+
+func errReserved(what, s string) error {
+	return holdfast.Errorf(holdfast.CodeInvalid, "%s that begins with %q is the server's: %q", what, holdfast.ReservedPrefix, s)
+}
+
+// appendOne appends one entry, a user's message by the rules of turns; more says that others of the same operation may repeat
+// its ID or key.
+func (a *applying) appendOne(n *driver.NewEntry, turns *driver.TurnRules, more bool) error {
 	known, dup, err := a.known(n.From.User, n.ID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if dup {
+	case dup && known.Command:
+		return holdfast.Errorf(holdfast.CodeConflict, "this id belongs to a command to the queue, not to an entry")
+	case dup:
 		a.out.Result.Entries = append(a.out.Result.Entries, written(&known, true))
 		return nil
+	case n.Kind == holdfast.KindMessage && n.From.User != "":
+		return a.send(n, turns, more)
 	}
+	e := a.write(n, more)
+	if e.Kind == holdfast.KindState {
+		return a.replace(e, more)
+	}
+	return nil
+}
+
+// write puts an entry that was asked for, and says where it stands.
+func (a *applying) write(n *driver.NewEntry, more bool) *holdfast.Entry {
 	e := a.put(n)
 	k := KnownBy(&e)
 	if more && n.ID != "" {
-		if a.ids == nil {
-			a.ids = make(map[scopedID]Known)
-		}
-		a.ids[scopedID{n.From.User, n.ID}] = k
+		a.uses(n.From.User, n.ID, k)
 	}
 	a.out.Result.Entries = append(a.out.Result.Entries, written(&k, false))
-	if e.Kind == holdfast.KindState {
-		return a.replace(&e, more)
+	a.out.Items = append(a.out.Items, driver.Item{Entry: &e})
+	return &e
+}
+
+// uses notes what an id stands for, in what follows in this operation.
+func (a *applying) uses(user holdfast.UserID, id string, k Known) {
+	if a.ids == nil {
+		a.ids = make(map[scopedID]Known)
 	}
-	return nil
+	a.ids[scopedID{user, id}] = k
 }
 
 // put gives the next offset to a new entry.
@@ -129,5 +156,5 @@ func (a *applying) known(user holdfast.UserID, id string) (Known, bool, error) {
 }
 
 func written(k *Known, dup bool) driver.Written {
-	return driver.Written{Offset: k.Offset, Tag: k.Tag, At: k.At, Duplicate: dup}
+	return driver.Written{Offset: k.Offset, Tag: k.Tag, At: k.At, Duplicate: dup, State: k.Turn}
 }

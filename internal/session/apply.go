@@ -28,12 +28,25 @@ func Apply(info driver.Info, in Input, look Lookup) (Outcome, error) {
 		err = a.requestStop(op)
 	case driver.SettleStop:
 		err = a.settleStop(op)
+	case driver.OpenRequest:
+		err = a.openRequest(op)
+	case driver.SettleRequest:
+		err = a.settleRequest(op)
+	case driver.SetTurns:
+		err = a.setTurns(op)
+	case driver.EditQueue:
+		err = a.editQueue(op)
+	case driver.EndTurn:
+		err = a.endTurn(op)
 	case driver.Trim:
 		err = a.trim(op)
 	case driver.Expire:
 		err = a.expire(op)
 	default:
 		err = holdfast.Errorf(holdfast.CodeInvalid, "unknown operation %T", in.Op)
+	}
+	if err == nil {
+		err = a.takeTurns()
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -59,6 +72,9 @@ type applying struct {
 	// What this operation itself wrote, which look does not know yet.
 	ids  map[scopedID]Known
 	keys map[string]Standing
+
+	// unshown: what waits has changed, and no state shows it yet.
+	unshown bool
 }
 
 type scopedID struct {
@@ -70,7 +86,7 @@ type scopedID struct {
 func (a *applying) changed() {
 	a.out.Changed = true
 	if a.info.Epoch == "" {
-		a.info = driver.Info{Session: a.in.Session, Epoch: a.in.Epoch, First: 1, Created: a.now}
+		a.info = driver.Info{Session: a.in.Session, Epoch: a.in.Epoch, First: 1, Created: a.now, Turns: a.info.Turns}
 	}
 	a.info.Changed = a.now
 }
@@ -89,7 +105,7 @@ func (a *applying) run(o holdfast.Offset) (int, bool) {
 func (a *applying) setRun(i int, r holdfast.RunInfo) {
 	a.info.Open = slices.Clone(a.info.Open)
 	a.info.Open[i] = r
-	a.out.Effects.Run = &r
+	a.out.Effects.Runs = append(a.out.Effects.Runs, r)
 }
 
 // Own returns the operation with copies of all JSON in it, so that the caller may reuse its buffers even where it gave
@@ -112,6 +128,12 @@ func Own(op driver.Op) driver.Op {
 		}
 		return op
 	case driver.EndRun:
+		op.Data = bytes.Clone(op.Data)
+		return op
+	case driver.OpenRequest:
+		op.To, op.Default, op.Data = slices.Clone(op.To), bytes.Clone(op.Default), bytes.Clone(op.Data)
+		return op
+	case driver.SettleRequest:
 		op.Data = bytes.Clone(op.Data)
 		return op
 	}

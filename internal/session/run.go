@@ -33,13 +33,14 @@ func (a *applying) openRun(op driver.OpenRunOp) error {
 		a.knows(AnswersScope, answersID(op.Answers), KnownBy(&e))
 	}
 	a.info.Open = append(slices.Clip(a.info.Open), r)
+	a.answering(op.Answers)
 	a.out.Result.Run = r
 	a.out.Result.Entries = []driver.Written{{Offset: e.Offset, Tag: e.Tag, At: e.At}}
 	a.out.Items = []driver.Item{{Entry: &e}}
 	if armed {
 		return a.end(len(a.info.Open)-1, holdfast.RunStopped, holdfast.StopStopped, nil)
 	}
-	a.out.Effects.Run = &r
+	a.out.Effects.Runs = append(a.out.Effects.Runs, r)
 	return nil
 }
 
@@ -173,14 +174,17 @@ func (a *applying) end(i int, status holdfast.RunStatus, outcome holdfast.StopSt
 	data = orNil(data)
 	a.info.Bytes += int64(len(data))
 	a.info.Open = slices.Delete(slices.Clone(a.info.Open), i, i+1)
+	a.turnOver(r.Answers)
 	a.out.Effects.End = &End{Info: r, Data: data, At: a.now}
 	a.out.Result.Run = r
 	a.out.Items = append(a.out.Items, driver.Item{End: &driver.Ended{Run: r.Run, Status: r.Status, Fragments: r.Fragments,
 		Tag: r.Tag, Data: data, At: a.now, Stop: r.Stop}})
-	if r.Stop.State == "" {
-		return nil
+	if r.Stop.State != "" {
+		if err := a.settled(stopOf(&r)); err != nil {
+			return err
+		}
 	}
-	return a.settled(stopOf(&r))
+	return a.withdrawOf(r.Run)
 }
 
 // endAgain answers the end of a run that has ended. A producer that was fenced off before is told so even if it names

@@ -36,6 +36,8 @@ type Lookup interface {
 	Latest(key string) (Standing, bool, error)
 	// Ended returns the ended run at an offset; false if something else or nothing is there.
 	Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error)
+	// Event returns the entry at an offset, which is an event; false if something else or nothing is there.
+	Event(o holdfast.Offset) (holdfast.Entry, bool, error)
 	// Below yields what stands before an offset, in ascending order.
 	Below(o holdfast.Offset) iter.Seq2[Standing, error]
 }
@@ -50,6 +52,12 @@ type Known struct {
 	Ended *holdfast.RunInfo
 	// Stop is the stop that it requested, as it stands now; nil for others.
 	Stop *driver.StopInfo
+	// Request is the request that it settled, in RequestsScope; nil for others.
+	Request *holdfast.Request
+	// Turn is what became of a message that had to wait and is not in the log; or, with Command, what the command did that
+	// had the id.
+	Turn    holdfast.TurnState
+	Command bool
 }
 
 // AnswersScope is the scope of what no user's id can be, as it holds a control character: the runs that answer messages,
@@ -91,12 +99,14 @@ type Effects struct {
 	Known []Keyed
 	// Replaced are states that go away, some of them perhaps among Entries.
 	Replaced []Replaced
-	// Run is an open run as it stands now, after it was opened, taken over or appended to.
-	Run *holdfast.RunInfo
-	// Fragments are new in Run.
+	// Runs are open runs as they stand now, after they were opened, taken over or appended to, or asked to stop.
+	Runs []holdfast.RunInfo
+	// Fragments are new in the one run among Runs.
 	Fragments *driver.NewFragments
 	// End ends a run, which may be one of Entries. It goes into the feed too; see [Compact.EndedItem].
 	End *End
+	// Queue says that Info.Turns.Queue has changed.
+	Queue bool
 	// Trim drops what is older.
 	Trim *Trimmed
 	// Delete drops the session with everything in it; nothing else is set.

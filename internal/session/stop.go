@@ -42,6 +42,8 @@ func (a *applying) requestStop(op driver.RequestStop) error {
 	switch {
 	case op.ID == "":
 		return holdfast.Errorf(holdfast.CodeInvalid, "a stop needs an id, so that it can be repeated")
+	case reserved(op.ID):
+		return errReserved("an id", op.ID)
 	case (op.Run == 0) == (op.Answers == 0):
 		return holdfast.Errorf(holdfast.CodeInvalid, "a stop names a run or the message whose answer is meant, one of them")
 	}
@@ -270,6 +272,9 @@ func (a *applying) settled(s driver.StopInfo) error {
 		return err
 	}
 	a.event(&s, "", holdfast.Sender{})
+	if s.Run == 0 {
+		a.turnOver(s.Answers) // nobody was found who would answer it
+	}
 	k.Stop = &s
 	a.knows(s.From.User, s.ID, k)
 	a.out.Result.Stop = s
@@ -283,8 +288,9 @@ func (a *applying) event(s *driver.StopInfo, id string, from holdfast.Sender) *h
 	return &e
 }
 
-// knows sets what an id stands for.
+// knows sets what an id stands for, in what follows in this operation too.
 func (a *applying) knows(user holdfast.UserID, id string, k Known) {
+	a.uses(user, id, k)
 	a.out.Effects.Known = append(a.out.Effects.Known, Keyed{User: user, ID: id, Known: k})
 }
 

@@ -188,9 +188,9 @@ func stopCell(out *Outcome, err error) string {
 	case fx.Fragments != nil:
 		what = "+1"
 	case len(fx.Entries) > 0 && fx.Entries[0].Kind == holdfast.KindRun:
-		what = strings.TrimSuffix("open "+string(fx.Run.Stop.State), " ")
-	case fx.Run != nil && fx.Run.Fence > 1:
-		what = fmt.Sprintf("f%d", fx.Run.Fence)
+		what = strings.TrimSuffix("open "+string(fx.Runs[0].Stop.State), " ")
+	case len(fx.Runs) > 0 && fx.Runs[0].Fence > 1:
+		what = fmt.Sprintf("f%d", fx.Runs[0].Fence)
 	}
 	if s := out.Result.Stop.State; s != "" {
 		what = strings.TrimPrefix(what+" "+string(s), " ")
@@ -231,8 +231,8 @@ func checkStop(t *testing.T, out *Outcome) {
 			t.Errorf("the end is told as %+v, the stop is %+v", told, stop)
 		}
 	}
-	if fx.Run != nil && fx.Run.Stop != stop.Stop {
-		t.Errorf("the run has the stop %+v", fx.Run.Stop)
+	if len(fx.Runs) > 0 && fx.Runs[0].Stop != stop.Stop {
+		t.Errorf("the run has the stop %+v", fx.Runs[0].Stop)
 	}
 }
 

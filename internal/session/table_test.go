@@ -17,6 +17,7 @@ import (
 type fake struct {
 	known map[string]Known
 	ended map[holdfast.Offset]holdfast.RunInfo
+	event map[holdfast.Offset]holdfast.Entry
 	err   error
 }
 
@@ -30,6 +31,11 @@ func (f fake) Latest(string) (Standing, bool, error) { return Standing{}, false,
 func (f fake) Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error) {
 	r, ok := f.ended[o]
 	return r, ok, f.err
+}
+
+func (f fake) Event(o holdfast.Offset) (holdfast.Entry, bool, error) {
+	e, ok := f.event[o]
+	return e, ok, f.err
 }
 
 func (f fake) Below(holdfast.Offset) iter.Seq2[Standing, error] {

@@ -29,6 +29,24 @@ type Reader struct {
 	caughtUp bool
 	// ahead holds what a snapshot sends besides the entries from its beginning on.
 	ahead [][]byte
+	// resuming counts until the reader has caught up with its answer; nil after that.
+	resuming *Resumption
+}
+
+// Resumption is an answer and what came with it, until the reader had caught up.
+type Resumption struct {
+	Outcome holdfast.Outcome
+	// From is the first offset that followed, Head the last one there was.
+	From, Head    holdfast.Offset
+	Frames, Bytes int
+}
+
+// sends counts what goes out.
+func (m *Resumption) sends(frames [][]byte) {
+	if m != nil {
+		m.Frames += len(frames)
+		m.Bytes += sizeOf(frames)
+	}
 }
 
 // phase is where a reader gets what follows its cursor.
@@ -55,11 +73,21 @@ func (r *Reader) Tail() *Tail { return r.tail }
 // Cursor returns how far the reader has come; nil before it was answered.
 func (r *Reader) Cursor() *holdfast.Cursor { return r.cursor }
 
+// Offset returns the offset that the reader has come to; 0 before it was answered.
+func (r *Reader) Offset() holdfast.Offset {
+	if r.cursor == nil {
+		return 0
+	}
+	return r.cursor.Offset
+}
+
 // Batch is some frames for a reader, in order.
 type Batch struct {
 	Frames [][]byte
 	// More: there is more at once.
 	More bool
+	// Resumed is set when with these frames the reader has caught up.
+	Resumed *Resumption
 }
 
 // Live returns what follows in the tail's memory, about max bytes, without waiting for anything. false means that the
@@ -78,6 +106,7 @@ func (r *Reader) Live(max int) (Batch, bool) {
 	b, ok := r.tail.take(r.place, r.skip, max)
 	if !ok {
 		r.phase = reading
+		r.resuming.sends(out.Frames)
 		if out.Frames != nil {
 			out.More = true
 			return out, true
@@ -86,8 +115,10 @@ func (r *Reader) Live(max int) (Batch, bool) {
 	}
 	out.Frames, out.More = append(out.Frames, b.frames...), b.more
 	r.advance(&b)
+	r.resuming.sends(out.Frames)
 	if !b.more && !r.caughtUp {
 		r.caughtUp = true
+		out.Resumed, r.resuming = r.resuming, nil
 		out.Frames = append(out.Frames, liveFrame(r.tail.session, b.head))
 	}
 	return out, true
@@ -131,7 +162,7 @@ func (r *Reader) answerFromTail() bool {
 		return false
 	}
 	r.place, r.cursor, r.phase, r.caughtUp, r.skip = at, cursor, live, false, nil
-	r.ahead = [][]byte{wire.Append(nil, &wire.SubAnswer{
+	r.ahead = [][]byte{r.says(&wire.SubAnswer{
 		Session: r.tail.session, Outcome: holdfast.Continuous, Epoch: r.cursor.Epoch,
 		From: r.cursor.Offset + 1, Head: r.tail.headOffset(), More: r.cursor.Offset > 0,
 	})}
@@ -153,7 +184,7 @@ func (r *Reader) CatchUp(ctx context.Context, log Log, max int) (Batch, error) {
 	return r.readOn(ctx, log, max)
 }
 
-// answer tells the outcome. In a snapshot it also sends the open runs and latest states that stand before it.
+// answer tells the outcome. In a snapshot it also sends the open runs, open requests and latest states that stand before it.
 func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 	info, err := log.Info(ctx, r.tail.session)
 	if err != nil {
@@ -190,14 +221,22 @@ func (r *Reader) answer(ctx context.Context, log Log) (Batch, error) {
 
 func (r *Reader) answered(info *driver.Info, outcome holdfast.Outcome, from holdfast.Offset, before [][]byte) Batch {
 	r.phase, r.caughtUp = reading, false
-	answer := wire.Append(nil, &wire.SubAnswer{
+	answer := r.says(&wire.SubAnswer{
 		Session: r.tail.session, Outcome: outcome, Epoch: info.Epoch, From: from, Head: info.Head,
 		More: from > max(info.First, 1),
 	})
-	return Batch{Frames: append([][]byte{answer}, before...), More: true}
+	frames := append([][]byte{answer}, before...)
+	r.resuming.sends(frames)
+	return Batch{Frames: frames, More: true}
 }
 
-// earlier returns the frames of open runs and latest states before an offset, and notes the runs in the cursor.
+// says encodes an answer, with which a resumption begins.
+func (r *Reader) says(a *wire.SubAnswer) []byte {
+	r.resuming = &Resumption{Outcome: a.Outcome, From: a.From, Head: a.Head}
+	return wire.Append(nil, a)
+}
+
+// earlier returns the frames of open runs, open requests and latest states before an offset, and notes the runs in the cursor.
 func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offset, c *holdfast.Cursor) ([][]byte, error) {
 	entries, err := log.States(ctx, info.Session)
 	if err != nil {
@@ -219,6 +258,11 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 			*c = c.With(holdfast.RunCursor{Run: e.Offset, Fragment: e.Run.Fragments, Tag: e.Run.Tag})
 		}
 	}
+	asked, err := openRequests(ctx, log, info, from)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, asked...)
 	slices.SortFunc(entries, func(a, b holdfast.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
 	var frames [][]byte
 	for i := range entries {
@@ -227,6 +271,23 @@ func earlier(ctx context.Context, log Log, info *driver.Info, from holdfast.Offs
 		}
 	}
 	return frames, nil
+}
+
+// openRequests returns the events of the open requests before an offset. One that is gone was settled meanwhile, which is told by what
+// follows.
+func openRequests(ctx context.Context, log Log, info *driver.Info, before holdfast.Offset) (entries []holdfast.Entry, err error) {
+	for i := range info.Requests {
+		o := info.Requests[i].Offset
+		if o >= before {
+			continue
+		}
+		page, err := log.Read(ctx, info.Session, driver.Query{After: o - 1, Before: o + 1, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, page.Entries...)
+	}
+	return entries, nil
 }
 
 // readOn reads one page after the cursor. At the end of the log it also fetches what the cursor's open runs have grown
@@ -256,6 +317,7 @@ func (r *Reader) readOn(ctx context.Context, log Log, max int) (Batch, error) {
 	}
 	if page.More {
 		r.cursor, b.More = &cursor, true
+		r.resuming.sends(b.Frames)
 		return b, nil
 	}
 	grown, all, err := r.growth(ctx, log, &page.Info, &cursor, max)
@@ -263,6 +325,7 @@ func (r *Reader) readOn(ctx context.Context, log Log, max int) (Batch, error) {
 		return Batch{}, err
 	}
 	b.Frames, b.More = append(b.Frames, grown...), true
+	r.resuming.sends(b.Frames)
 	r.cursor = &cursor
 	if all {
 		r.join()

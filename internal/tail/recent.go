@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/holdfast/holdfast"
-	"github.com/holdfast/holdfast/wire"
 )
 
 // recent is the memory of a tail. Thousands of streams are under way at once, each with hundreds of fragments: an object
@@ -167,32 +166,4 @@ func (r *recent) forget(n int) {
 	clear(r.chunks[:gone])
 	r.chunks = r.chunks[gone:]
 	r.dropped += gone
-}
-
-// join makes one frame of the texts of one part that stand next to each other at the beginning of items, and returns how
-// many items went into it.
-func (r *recent) join(s holdfast.SessionID, items []item) (int, []byte) {
-	first := &items[0]
-	n, size := 1, first.size-first.text
-	if first.kind == fragItem && first.part != noPart {
-		for ; n < len(items); n++ {
-			i := &items[n]
-			if i.kind != fragItem || i.at != first.at || i.part != first.part || size+i.size-i.text > wire.MaxPiece {
-				break
-			}
-			size += i.size - i.text
-		}
-	}
-	if n == 1 {
-		return 1, r.frame(first)
-	}
-	last := &items[n-1]
-	merged := wire.FragFrame{Session: s, Run: last.at, N: last.n, Tag: last.runTag, Fragment: holdfast.Fragment{Part: r.parts[last.part]}}
-	texts := make([][]byte, n)
-	for k := range texts {
-		i := &items[k]
-		merged.M += holdfast.FragmentNo(i.m)
-		texts[k] = r.frame(i)[i.text : i.size-2]
-	}
-	return n, wire.AppendJoined(nil, &merged, texts)
 }

@@ -10,14 +10,15 @@
 // # The order of a tail
 //
 // Items stand in the order in which the session's operations were committed. Each carries the cursor of a reader who
-// has got to it. What a cursor contains is always a beginning of that order, whether a client received it or a store read
+// has got to it. What a reader's cursor contains is a beginning of that order, whether frames of it were taken or a store read
 // it in one moment; that is why the two can be joined by comparing cursors, and why a change that comes twice is
-// recognised.
+// recognised. A client that was cut in the middle of what it was sent may hold more of one run than of another: no item has
+// its cursor, and the store decides where it goes on.
 //
 // # Slow readers
 //
-// There is no queue per reader. A reader that falls out of the tail's memory reads the store; of one that lags in it,
-// neighbouring texts of a run are joined into one frame.
+// There is no queue per reader. A reader that falls out of the tail's memory reads the store; of one that lags in it, the
+// texts of a run are joined into one frame, also those of runs that are written at the same time.
 package tail
 
 import (
@@ -354,7 +355,7 @@ type batch struct {
 	passed bool
 }
 
-// mergeFrom is how many items a reader must lag for neighbouring texts to be joined. Below it, sending the frames that
+// mergeFrom is how many items a reader must lag for texts to be joined. Below it, sending the frames that
 // are encoded already costs less than encoding a new one.
 const mergeFrom = 4
 
@@ -373,22 +374,16 @@ func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 		from++
 	}
 	next := from
-	merge := len(r.items)-from >= mergeFrom
-	for size := 0; next < len(r.items); {
-		if size >= max {
-			b.more = true
-			break
+	if len(r.items)-from >= mergeFrom {
+		frames, n := r.merged(t.session, r.items[from:], max)
+		b.frames, next = frames, from+n
+	} else {
+		for size := 0; next < len(r.items) && size < max; next++ {
+			b.frames = append(b.frames, r.frame(&r.items[next]))
+			size += int(r.items[next].size)
 		}
-		n, frame := 1, []byte(nil)
-		if merge {
-			n, frame = r.join(t.session, r.items[next:])
-		} else {
-			frame = r.frame(&r.items[next])
-		}
-		b.frames = append(b.frames, frame)
-		next += n
-		size += len(frame)
 	}
+	b.more = next < len(r.items)
 	b.next = place{t.life, r.first + uint64(next)}
 	if b.passed = next > from; b.passed {
 		b.after = t.cursorAt(next)

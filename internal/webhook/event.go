@@ -19,10 +19,14 @@ const (
 	MessageCreated Type = "holdfast.message.created"
 	// RunEnded: a run ended, whoever ended it: its producer, or the server, whose word is interrupted.
 	RunEnded Type = "holdfast.run.ended"
+	// RequestOpened: somebody is asked, who may not be there.
+	RequestOpened Type = "holdfast.request.opened"
+	// RequestSettled: somebody has answered, nobody did in time, or no answer is needed any more.
+	RequestSettled Type = "holdfast.request.settled"
 )
 
 // Types returns all types of events, in the order in which they are documented.
-func Types() []Type { return []Type{MessageCreated, RunEnded} }
+func Types() []Type { return []Type{MessageCreated, RunEnded, RequestOpened, RequestSettled} }
 
 // typeOf returns the type of the event that an item of the feed is; false if it is none.
 func typeOf(i *driver.FeedItem) (Type, bool) {
@@ -31,6 +35,12 @@ func typeOf(i *driver.FeedItem) (Type, bool) {
 		return RunEnded, true
 	case i.Entry.Kind == holdfast.KindMessage:
 		return MessageCreated, true
+	}
+	if ev, ok := i.Entry.RequestEvent(); ok {
+		if ev.State.Settled() {
+			return RequestSettled, true
+		}
+		return RequestOpened, true
 	}
 	return "", false
 }

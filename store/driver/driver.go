@@ -55,14 +55,18 @@ type Driver interface {
 	// Stop returns a stop by its author and id, as it stands now. It is [holdfast.CodeNotFound] if there is none.
 	Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (StopInfo, error)
 
-	// WaitingStops lists the sessions whose Info.Stops is not empty that sort after the given one, by id, at most limit.
-	WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) ([]Info, error)
+	// Request returns a request by its offset, as it stands now. It is [holdfast.CodeNotFound] if there is none.
+	Request(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (holdfast.Request, error)
+
+	// Waiting lists the sessions in which something waits for time to pass, see [Info.Waits], that sort after the given one, by
+	// id, at most limit. A server that starts arms its timers from it; what a timer asks for is judged by the engine.
+	Waiting(ctx context.Context, after holdfast.SessionID, limit int) ([]Info, error)
 
 	// Delete drops a session with everything in it, feed items excepted. A later write begins a new epoch. Deleting
 	// what is not there is not an error.
 	Delete(ctx context.Context, s holdfast.SessionID) error
 
-	// Feed returns what was appended with NewEntry.Feed set, the ends of all runs and the events of all stops, in the order of commit within each
+	// Feed returns what was appended with NewEntry.Feed set, the ends of all runs and the events of all stops and requests, in the order of commit within each
 	// session, after the given cursor, which is "" at the start and else one that the driver gave. A cursor that is not
 	// one of this feed is [holdfast.CodeInvalid]; one that TrimFeed has passed is [holdfast.CodeLost].
 	Feed(ctx context.Context, after string, limit int) ([]FeedItem, error)
@@ -111,7 +115,7 @@ const (
 )
 
 // Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [RequestStop],
-// [SettleStop], [Trim] or [Expire].
+// [SettleStop], [OpenRequest], [SettleRequest], [SetTurns], [EditQueue], [EndTurn], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -120,6 +124,9 @@ type Append struct {
 	Entries []NewEntry
 	// IfEpoch, if not empty, must be the session's epoch, else the operation is [holdfast.CodeConflict].
 	IfEpoch holdfast.Epoch
+	// Turns are the rules for messages of users in a session that has none of its own. A message that has to wait is
+	// not written: its result says so by its State, and where the state stands that shows it.
+	Turns TurnRules
 }
 
 // NewEntry is an entry to be written. Kind is message, state (then Key is set) or event.
@@ -212,12 +219,12 @@ type SettleStop struct {
 	ID           string
 }
 
-// Trim drops the entries before an offset. Open runs and the latest state of each key stay. Before may be at most
+// Trim drops the entries before an offset. Open runs, open requests and the latest state of each key stay. Before may be at most
 // head+1.
 type Trim struct{ Before holdfast.Offset }
 
 // Expire drops the session as [Driver.Delete] does if it stands as the caller saw it: in this epoch, with this head and
-// without open runs. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
+// with nothing that is [Info.Unfinished]. Otherwise it is [holdfast.CodeConflict], so that retention never drops what was written while it
 // made up its mind. A session that is not there is not an error.
 type Expire struct {
 	Epoch holdfast.Epoch
@@ -230,20 +237,30 @@ func (AppendFragments) op() {}
 func (EndRun) op()          {}
 func (RequestStop) op()     {}
 func (SettleStop) op()      {}
+func (OpenRequest) op()     {}
+func (SettleRequest) op()   {}
 func (Trim) op()            {}
 func (Expire) op()          {}
 
 // Result is what an operation did.
 type Result struct {
 	Epoch holdfast.Epoch
-	// Entries has one element per entry of an Append, one for OpenRunOp, and one for RequestStop: the event that says so.
+	// Entries has one element per entry of an Append, one for OpenRunOp, and one for RequestStop and OpenRequest: the event that
+	// says so. For SettleRequest it is the event that settled the request.
 	Entries []Written
 	// Run is how the run stands after OpenRunOp, AppendFragments and EndRun, and after RequestStop and SettleStop if there is one.
 	Run holdfast.RunInfo
 	// Stop is how the stop stands after RequestStop and SettleStop.
 	Stop StopInfo
+	// Request is how the request stands after OpenRequest and SettleRequest.
+	Request holdfast.Request
+	// Lost: the request was settled, but not by this SettleRequest, nor by an earlier one that it repeats.
+	Lost bool
 	// Repeated is how many of the given fragments the run had already.
 	Repeated int
+	// Turns is how the session stands with taking turns after SetTurns, EditQueue and EndTurn; nil after others. EditQueue
+	// has one element in Entries.
+	Turns *Turns
 }
 
 // Written says where an entry stands.
@@ -253,6 +270,9 @@ type Written struct {
 	At     time.Time
 	// Duplicate: it had been written before, and this is where.
 	Duplicate bool
+	// State is set for a message that is not in the log because it waits for its turn, or left the queue without it; and for
+	// an [EditQueue], where it says what was done. Offset then is that of the state that showed it first.
+	State holdfast.TurnState
 }
 
 // Info describes a session.
@@ -272,6 +292,20 @@ type Info struct {
 	// Stops are the stops that wait for a run, in the order in which they were requested. Their Run is 0, and their state
 	// requested or unreachable.
 	Stops []StopInfo
+	// Requests are the open requests, by offset.
+	Requests []holdfast.Request
+	Turns    Turns
+}
+
+// Unfinished reports whether runs or requests are open in the session, or messages wait for their turns, so that it must not be
+// dropped for its age.
+func (i *Info) Unfinished() bool {
+	return len(i.Open) > 0 || len(i.Requests) > 0 || len(i.Turns.Queue) > 0
+}
+
+// Waits reports whether something in the session waits for time to pass.
+func (i *Info) Waits() bool {
+	return len(i.Stops) > 0 || len(i.Requests) > 0 || i.Turns.Turn.Message != 0
 }
 
 // StopInfo is a stop and what it is to stop: a run, which may answer a message, or the answer to a message.
@@ -362,11 +396,13 @@ type Change struct {
 	Items []Item
 }
 
-// Item is a new entry, or fragments of a run, or a run's end. Exactly one is set; where the entry is the event of a stop,
-// Stop says how that stands now.
+// Item is a new entry, or fragments of a run, or a run's end. Exactly one is set; where the entry is the event of a stop or of a
+// request, Stop or Request says how that stands now; where it is a message whose turn begins, Turn is that.
 type Item struct {
 	Entry     *holdfast.Entry
 	Stop      *StopInfo
+	Request   *holdfast.Request
+	Turn      *Turn
 	Fragments *NewFragments
 	End       *Ended
 }

@@ -65,6 +65,14 @@ func (l *log) Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error) {
 	return l.records[i].compact.RunInfo(), true, nil
 }
 
+func (l *log) Event(o holdfast.Offset) (holdfast.Entry, bool, error) {
+	i, ok := l.at(o)
+	if !ok || l.records[i].entry.Kind != holdfast.KindEvent {
+		return holdfast.Entry{}, false, nil
+	}
+	return l.records[i].entry, true, nil
+}
+
 func (l *log) Below(o holdfast.Offset) iter.Seq2[session.Standing, error] {
 	return func(yield func(session.Standing, error) bool) {
 		for i := range l.records {

@@ -149,15 +149,24 @@ func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.U
 	return stop, err
 }
 
-// WaitingStops implements [driver.Driver].
-func (d *Driver) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
+// Request implements [driver.Driver].
+func (d *Driver) Request(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (r holdfast.Request, err error) {
+	err = d.view(ctx, s, func(l *log) { r, _ = session.FindRequest(&l.info, l.Known, o) })
+	if err == nil && r.State == "" {
+		err = session.NoRequest(o)
+	}
+	return r, err
+}
+
+// Waiting implements [driver.Driver].
+func (d *Driver) Waiting(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
 	for id, l := range d.sessions {
-		if id > after && len(l.info.Stops) > 0 {
+		if id > after && l.info.Waits() {
 			infos = append(infos, l.info)
 		}
 	}

@@ -58,6 +58,19 @@ func (l lookup) Ended(o holdfast.Offset) (holdfast.RunInfo, bool, error) {
 	return e.RunInfo(), true, nil
 }
 
+func (l lookup) Event(o holdfast.Offset) (holdfast.Entry, bool, error) {
+	if l.h.touched {
+		if err := l.c.settle(); err != nil {
+			return holdfast.Entry{}, false, err
+		}
+	}
+	e, ok, err := loadEntry(l.c.db, l.h.info.Session, o)
+	if err != nil || !ok || e.Entry.Kind != holdfast.KindEvent {
+		return holdfast.Entry{}, false, err
+	}
+	return e.Entry, true, nil
+}
+
 func (l lookup) Below(o holdfast.Offset) iter.Seq2[session.Standing, error] {
 	return func(yield func(session.Standing, error) bool) {
 		s := l.h.info.Session
@@ -91,7 +104,7 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 		}
 		c.feed(ended.EndedItem(s, out.Info.Epoch))
 	}
-	c.waits(s, len(h.info.Stops), len(out.Info.Stops))
+	c.waits(s, h.info.Waits(), out.Info.Waits())
 	h.info = out.Info
 	c.touch(h, fx.Fragments == nil) // a fragment is in the run's record alone
 	for i := range fx.Entries {
@@ -113,11 +126,14 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 			c.set(tagKey(s, r.Offset), encodeTag(r.Tag))
 		}
 	}
-	if fx.Run != nil {
-		c.set(openKey(s, fx.Run.Run), encodeOpen(fx.Run))
+	for i := range fx.Runs {
+		c.set(openKey(s, fx.Runs[i].Run), encodeOpen(&fx.Runs[i]))
 	}
 	if n := fx.Fragments; n != nil {
 		c.set(fragmentsKey(s, n.Run, n.First), encodeFragments(n.Fragments))
+	}
+	if fx.Queue {
+		c.queue(s, out.Info.Turns.Queue)
 	}
 	if fx.Trim != nil {
 		c.drop(s, fx.Trim)
@@ -172,14 +188,23 @@ func (c *committer) compacted(s holdfast.SessionID, fx *session.Effects) (*store
 	return &ended, nil
 }
 
-// waits keeps the index of the sessions in which stops wait.
-func (c *committer) waits(s holdfast.SessionID, before, now int) {
+// waits keeps the index of the sessions in which something waits for time to pass.
+func (c *committer) waits(s holdfast.SessionID, before, now bool) {
 	switch {
-	case before == 0 && now > 0:
+	case !before && now:
 		c.set(waitKey(s), []byte{version})
-	case before > 0 && now == 0:
+	case before && !now:
 		_ = c.batch.Delete(waitKey(s), nil)
 	}
+}
+
+// queue keeps what waits for its turn.
+func (c *committer) queue(s holdfast.SessionID, q []driver.Held) {
+	if len(q) == 0 {
+		_ = c.batch.Delete(queueKey(s), nil)
+		return
+	}
+	c.set(queueKey(s), encodeQueue(q))
 }
 
 // compact replaces a run's opening and fragments by its compact form.
@@ -228,7 +253,7 @@ func (c *committer) deleteSession(s holdfast.SessionID) error {
 	if len(h.info.Open) > 0 {
 		_ = c.batch.DeleteRange(inSession(spaceOpen, s), afterSession(spaceOpen, s), nil)
 	}
-	c.waits(s, len(h.info.Stops), 0)
+	c.waits(s, h.info.Waits(), false)
 	h.info = driver.Info{Session: s}
 	c.touch(h, false)
 	h.deleted = true

@@ -8,7 +8,7 @@ import (
 )
 
 // version begins every value, so that a later program knows how to read it.
-const version = 2
+const version = 3
 
 // writer appends the parts of a value. Numbers are varints; strings have their length before them.
 type writer struct{ b []byte }

@@ -28,6 +28,14 @@ func someStop() driver.StopInfo {
 	return driver.StopInfo{Stop: holdfast.Stop{ID: "x", From: holdfast.Sender{User: "u", Client: "c"}, At: at, State: holdfast.StopUnreachable}, Run: 7, Answers: 6}
 }
 
+func someRequest(state holdfast.RequestState) holdfast.Request {
+	q := holdfast.Request{Offset: 8, ID: "q", Run: 7, Outlives: true, To: []holdfast.UserID{"u", "v"}, At: at, By: at.Add(time.Hour), State: state}
+	if state.Settled() {
+		q.Settled, q.SettledAt, q.From = 9, at.Add(time.Minute), holdfast.Sender{User: "u", Client: "c"}
+	}
+	return q
+}
+
 func someEntries() map[string]stored {
 	var b holdfast.BodyBuilder
 	for _, f := range someFragments() {
@@ -83,13 +91,18 @@ func TestRecordsComeBack(t *testing.T) {
 	open := run
 	open.Status = holdfast.RunOpen
 	info := driver.Info{Session: "s", Epoch: "aaaaaaaaaa", First: 2, Head: 9, HeadTag: 8, Entries: 6, Bytes: 100, Created: at, Changed: at.Add(time.Hour), Open: []holdfast.RunInfo{open},
-		Stops: []driver.StopInfo{someStop()}}
+		Stops: []driver.StopInfo{someStop()}, Requests: []holdfast.Request{someRequest(holdfast.RequestOpen)}, Turns: someTurns()}
 	gotInfo, n, err := decodeMeta(encodeMeta(&info), "s")
-	gotInfo.Open, gotInfo.Bytes = info.Open[:n], gotInfo.Bytes+open.Bytes
+	gotInfo.Open, gotInfo.Bytes = info.Open[:n.open], gotInfo.Bytes+open.Bytes
+	gotInfo.Turns.Queue = info.Turns.Queue[:n.held]
 	equal(t, gotInfo, info, err)
+	queue, err := decodeQueue(encodeQueue(info.Turns.Queue))
+	equal(t, queue, info.Turns.Queue, err)
 
 	stop := someStop()
-	for _, k := range []session.Known{{Offset: 1, Tag: 2, At: at, Stop: &stop}, {Offset: 1, Tag: 2, At: at}, {Offset: 7, Tag: 2, At: at, Run: true}, {Offset: 7, At: at, Run: true, Ended: &run}} {
+	request := someRequest(holdfast.RequestAnswered)
+	for _, k := range []session.Known{{Offset: 9, Tag: 2, At: at, Request: &request}, {Offset: 1, Tag: 2, At: at, Stop: &stop}, {Offset: 3, At: at, Turn: holdfast.TurnQueued},
+		{Offset: 3, At: at, Turn: holdfast.TurnMoved, Command: true}, {Offset: 1, Tag: 2, At: at}, {Offset: 7, Tag: 2, At: at, Run: true}, {Offset: 7, At: at, Run: true, Ended: &run}} {
 		got, err := decodeKnown(encodeKnown(&k), "r")
 		equal(t, got, k, err)
 	}
@@ -101,6 +114,12 @@ func TestRecordsComeBack(t *testing.T) {
 		f, err := decodeFeed(encodeFeed(&item))
 		equal(t, f, item, err)
 	}
+}
+
+func someTurns() driver.Turns {
+	held := driver.Held{ID: "c:1", From: holdfast.Sender{User: "ann", Client: "c"}, At: at, Data: []byte(`{"text":"hi"}`), Feed: true}
+	return driver.Turns{Rules: driver.TurnRules{Policy: holdfast.TurnLatest, Limit: 7, Wait: 3 * time.Second}, Own: true,
+		Turn: driver.Turn{Message: 4, Until: at.Add(time.Minute)}, Queue: []driver.Held{held, {From: holdfast.Sender{User: "bob"}, At: at}}}
 }
 
 // TestCutRecordsAreErrors cuts each kind of record everywhere, and lengthens it.
@@ -134,16 +153,26 @@ func records() map[string]record {
 	stop, stopped := someStop(), session.Known{Offset: 7, At: at}
 	stopped.Stop = &stop
 	standing := session.Standing{Offset: 4}
-	info := driver.Info{Epoch: "aaaaaaaaaa", First: 1, Head: 1, Created: at, Changed: at, Stops: []driver.StopInfo{stop}}
+	info := driver.Info{Epoch: "aaaaaaaaaa", First: 1, Head: 1, Created: at, Changed: at, Stops: []driver.StopInfo{stop},
+		Requests: []holdfast.Request{someRequest(holdfast.RequestOpen)}}
+	request, asked := someRequest(holdfast.RequestExpired), session.Known{Offset: 9, At: at}
+	asked.Request = &request
+	queueing := info
+	queueing.Turns = someTurns()
+	held := session.Known{Offset: 7, At: at, Turn: holdfast.TurnReplaced}
 	known := func(b []byte) error { _, err := decodeKnown(b, "r"); return err }
 	rs := map[string]record{
 		"fragments": {encodeFragments(someFragments()), func(b []byte) error { _, err := decodeFragments(b); return err }},
 		"open run":  {encodeOpen(&run), func(b []byte) error { _, err := decodeOpen(b, 7); return err }},
 		"meta":      {encodeMeta(&info), func(b []byte) error { _, _, err := decodeMeta(b, "s"); return err }},
 		"known":     {encodeKnown(&k), known}, "known ended": {encodeKnown(&ended), known}, "known stop": {encodeKnown(&stopped), known},
-		"standing": {encodeStanding(&standing), func(b []byte) error { _, err := decodeStanding(b); return err }},
-		"tag":      {encodeTag(3), func(b []byte) error { _, err := decodeTag(b); return err }},
-		"number":   {encodeNumber(3), func(b []byte) error { _, err := decodeNumber(b); return err }},
+		"known request":   {encodeKnown(&asked), known},
+		"known held":      {encodeKnown(&held), known},
+		"queue":           {encodeQueue(someTurns().Queue), func(b []byte) error { _, err := decodeQueue(b); return err }},
+		"meta with turns": {encodeMeta(&queueing), func(b []byte) error { _, _, err := decodeMeta(b, "s"); return err }},
+		"standing":        {encodeStanding(&standing), func(b []byte) error { _, err := decodeStanding(b); return err }},
+		"tag":             {encodeTag(3), func(b []byte) error { _, err := decodeTag(b); return err }},
+		"number":          {encodeNumber(3), func(b []byte) error { _, err := decodeNumber(b); return err }},
 	}
 	for name, e := range someEntries() {
 		rs["entry: "+name] = record{encodeEntry(&e), entry}

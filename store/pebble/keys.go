@@ -15,11 +15,12 @@ import (
 //	d sid 0 'l' offset             an entry: message, state, event, opening of an open run, compact form of an ended one
 //	d sid 0 'f' run first          fragments of an open run, as one operation appended them; first is the number of the first
 //	d sid 0 'i' user 0 id          what an idempotency key was used for; with the user \1answers, the run that answers the message at
-//	                               the offset that is the id
+//	                               the offset that is the id; with the user \1requests, the settled request at that offset
 //	d sid 0 's' key                where the latest state of a key stands
 //	d sid 0 't' offset             the tag of a state that was replaced
+//	d sid 0 'q'                    the messages that wait for their turns; only where there are some
 //	o sid 0 run                    an open run: fence, fragments, chain. One per open run, so that it is also their index
-//	w sid                          nothing: stops wait for runs in the session
+//	w sid                          nothing: something waits for time to pass in the session, see driver.Info.Waits
 //	q number                       a feed item
 //	r sid 0 number                 nothing: there is a feed item of the session with this number
 //	c name                         a consumer's value
@@ -42,6 +43,7 @@ const (
 	partID        = 'i'
 	partState     = 's'
 	partTag       = 't'
+	partQueue     = 'q'
 )
 
 var (
@@ -91,6 +93,8 @@ func idKey(s holdfast.SessionID, user holdfast.UserID, id string) []byte {
 func stateKey(s holdfast.SessionID, key string) []byte {
 	return append(append(inSession(spaceData, s), partState), key...)
 }
+
+func queueKey(s holdfast.SessionID) []byte { return append(inSession(spaceData, s), partQueue) }
 
 func openKey(s holdfast.SessionID, run holdfast.Offset) []byte {
 	return binary.BigEndian.AppendUint64(inSession(spaceOpen, s), uint64(run))

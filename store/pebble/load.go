@@ -36,14 +36,14 @@ func loadInfo(r pebbledb.Reader, s holdfast.SessionID) (driver.Info, error) {
 	return completeInfo(r, s, v)
 }
 
-// completeInfo puts a session's record and its open runs together.
+// completeInfo puts a session's record, its open runs and what waits for its turn together.
 func completeInfo(r pebbledb.Reader, s holdfast.SessionID, meta []byte) (driver.Info, error) {
-	info, open, err := decodeMeta(meta, s)
+	info, n, err := decodeMeta(meta, s)
 	if err != nil {
 		return driver.Info{}, damaged(metaKey(s), err)
 	}
-	if open == 0 {
-		return info, nil
+	if info.Turns.Queue, err = loadQueue(r, s, n.held); err != nil || n.open == 0 {
+		return info, err
 	}
 	it, err := r.NewIter(&pebbledb.IterOptions{LowerBound: inSession(spaceOpen, s), UpperBound: afterSession(spaceOpen, s)})
 	if err != nil {
@@ -64,8 +64,8 @@ func completeInfo(r pebbledb.Reader, s holdfast.SessionID, meta []byte) (driver.
 	if err := it.Error(); err != nil {
 		return driver.Info{}, err
 	}
-	if len(info.Open) != open {
-		return driver.Info{}, damaged(metaKey(s), fmt.Errorf("it counts %d open runs, and there are %d", open, len(info.Open)))
+	if len(info.Open) != n.open {
+		return driver.Info{}, damaged(metaKey(s), fmt.Errorf("it counts %d open runs, and there are %d", n.open, len(info.Open)))
 	}
 	return info, nil
 }

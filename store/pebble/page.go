@@ -17,6 +17,20 @@ type sessionReader struct {
 	info    driver.Info
 }
 
+// known returns what an id was used for.
+func (r *sessionReader) known(user holdfast.UserID, id string) (session.Known, bool, error) {
+	key := idKey(r.session, user, id)
+	v, ok, err := get(r.r, key)
+	if err != nil || !ok {
+		return session.Known{}, false, err
+	}
+	k, err := decodeKnown(v, id)
+	if err != nil {
+		return session.Known{}, false, damaged(key, err)
+	}
+	return k, true, nil
+}
+
 // entries iterates over the entries before an offset, 0 for all. The lower bound is the beginning and not the query's,
 // because the entry before a page says where the page's first entry begins.
 func (r *sessionReader) entries(before holdfast.Offset) (*pebbledb.Iterator, error) {

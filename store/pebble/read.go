@@ -145,19 +145,11 @@ func (d *Driver) Sessions(ctx context.Context, prefix string, after holdfast.Ses
 // Stop implements [driver.Driver].
 func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.UserID, id string) (stop driver.StopInfo, err error) {
 	err = d.readSession(ctx, s, func(r sessionReader) error {
-		key := idKey(s, user, id)
-		v, ok, err := get(r.r, key)
-		if err != nil || !ok {
-			return err
-		}
-		k, err := decodeKnown(v, id)
-		if err != nil {
-			return damaged(key, err)
-		}
+		k, _, err := r.known(user, id)
 		if k.Stop != nil {
 			stop = *k.Stop
 		}
-		return nil
+		return err
 	})
 	if err == nil && stop.ID == "" {
 		err = session.NoStop(id)
@@ -165,8 +157,20 @@ func (d *Driver) Stop(ctx context.Context, s holdfast.SessionID, user holdfast.U
 	return stop, err
 }
 
-// WaitingStops implements [driver.Driver].
-func (d *Driver) WaitingStops(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
+// Request implements [driver.Driver].
+func (d *Driver) Request(ctx context.Context, s holdfast.SessionID, o holdfast.Offset) (req holdfast.Request, err error) {
+	err = d.readSession(ctx, s, func(r sessionReader) (err error) {
+		req, err = session.FindRequest(&r.info, r.known, o)
+		return err
+	})
+	if err == nil && req.State == "" {
+		err = session.NoRequest(o)
+	}
+	return req, err
+}
+
+// Waiting implements [driver.Driver].
+func (d *Driver) Waiting(ctx context.Context, after holdfast.SessionID, limit int) (infos []driver.Info, err error) {
 	from := []byte{spaceWait}
 	if after != "" {
 		from = append(waitKey(after), 0)

@@ -232,11 +232,16 @@ func encodeMeta(i *driver.Info) []byte {
 	for k := range i.Stops {
 		w.stopInfo(&i.Stops[k])
 	}
+	w.uint(uint64(len(i.Requests)))
+	for k := range i.Requests {
+		w.request(&i.Requests[k])
+	}
+	w.turns(&i.Turns)
 	return w.b
 }
 
-// decodeMeta reads a session and how many open runs it has.
-func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, open int, err error) {
+// decodeMeta reads a session, and how many open runs and messages that wait it has: these have records of their own.
+func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, n counts, err error) {
 	r := newReader(b)
 	i.Session = s
 	i.Epoch = holdfast.Epoch(r.str())
@@ -247,12 +252,19 @@ func decodeMeta(b []byte, s holdfast.SessionID) (i driver.Info, open int, err er
 	i.Bytes = r.int()
 	i.Created = r.time()
 	i.Changed = r.time()
-	open = int(r.uint())
+	n.open = int(r.uint())
 	for range r.count() {
 		i.Stops = append(i.Stops, r.stopInfo())
 	}
-	return i, open, r.end()
+	for range r.count() {
+		i.Requests = append(i.Requests, r.request())
+	}
+	i.Turns, n.held = r.turns()
+	return i, n, r.end()
 }
+
+// counts is how many records of their own belong to a session's.
+type counts struct{ open, held int }
 
 func (w *writer) run(i *holdfast.RunInfo) {
 	w.byte(codeOf(ends[:], i.Status))
@@ -330,9 +342,18 @@ func encodeKnown(k *session.Known) []byte {
 	w.tag(uint32(k.Tag))
 	w.time(k.At)
 	switch {
+	case k.Request != nil:
+		w.byte(4)
+		w.request(k.Request)
 	case k.Stop != nil:
 		w.byte(3)
 		w.stopInfo(k.Stop)
+	case k.Command:
+		w.byte(6)
+		w.byte(codeOf(turnStates[:], k.Turn))
+	case k.Turn != "":
+		w.byte(5)
+		w.byte(codeOf(turnStates[:], k.Turn))
 	case k.Ended != nil:
 		w.byte(2)
 		w.run(k.Ended)
@@ -349,7 +370,7 @@ func decodeKnown(b []byte, id string) (k session.Known, err error) {
 	k.Offset = holdfast.Offset(r.uint())
 	k.Tag = holdfast.Tag(r.tag())
 	k.At = r.time()
-	switch r.byte() {
+	switch kind := r.byte(); kind {
 	case 0:
 	case 1:
 		k.Run = true
@@ -359,6 +380,11 @@ func decodeKnown(b []byte, id string) (k session.Known, err error) {
 	case 3:
 		stop := r.stopInfo()
 		k.Stop = &stop
+	case 4:
+		request := r.request()
+		k.Request = &request
+	case 5, 6:
+		k.Command, k.Turn = kind == 6, valueOf(r, turnStates[:])
 	default:
 		r.fail(fmt.Errorf("it is of unknown kind"))
 	}

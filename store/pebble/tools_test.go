@@ -54,6 +54,9 @@ func furnish(t testing.TB, dir string) {
 	apply(t, d, "d", driver.RequestStop{ID: "waits", Answers: 1})
 	run := apply(t, d, "d", driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "run"}, Answers: 2}).Run
 	apply(t, d, "d", driver.RequestStop{ID: "asked", Run: run.Run})
+	apply(t, d, "d", driver.OpenRequest{ID: "settled"})
+	apply(t, d, "d", driver.SettleRequest{Request: 6, State: holdfast.RequestWithdrawn})
+	apply(t, d, "d", driver.OpenRequest{ID: "open", To: []holdfast.UserID{"u"}, Data: json.RawMessage(`1`)})
 	if err := d.Delete(context.Background(), "b"); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +72,7 @@ func TestVerifyFindsNothingInASoundStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Report{Sessions: 3, Entries: 5 + 4 + 5, OpenRuns: 3, FeedItems: 9 + 4}
+	want := &Report{Sessions: 3, Entries: 5 + 4 + 8, OpenRuns: 3, FeedItems: 9 + 7}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
@@ -108,16 +111,21 @@ func TestVerifyFindsDamage(t *testing.T) {
 			v[len(v)-3] ^= 2
 			_ = db.Set(entryKey(a, 6), v, pebbledb.Sync)
 		}, ""},
-		"open run lost":         {func(db *pebbledb.DB) { remove(db, openKey(a, 5)) }, "open runs"},
-		"open run too many":     {func(db *pebbledb.DB) { _ = db.Set(openKey("z", 1), []byte{1}, pebbledb.Sync) }, "a session that is not there"},
-		"session lost":          {func(db *pebbledb.DB) { remove(db, metaKey(a)) }, "data of a session that is not there"},
-		"session changed":       {func(db *pebbledb.DB) { flip(db, metaKey(a)) }, "ends too early"},
-		"id lost":               {func(db *pebbledb.DB) { remove(db, idKey(a, "", "1")) }, "not found by its id"},
-		"stop lost":             {func(db *pebbledb.DB) { remove(db, idKey("d", "", "asked")) }, "stop \"asked\" is not found"},
-		"waiting stop lost":     {func(db *pebbledb.DB) { remove(db, idKey("d", "", "waits")) }, "stop \"waits\" is not found"},
-		"answer lost":           {func(db *pebbledb.DB) { remove(db, idKey("d", session.AnswersScope, "2")) }, "the message 2"},
-		"waiting lost":          {func(db *pebbledb.DB) { remove(db, waitKey("d")) }, "says otherwise"},
-		"waiting too long":      {func(db *pebbledb.DB) { _ = db.Set(waitKey(a), []byte{version}, pebbledb.Sync) }, "no stop waits in it"},
+		"open run lost":     {func(db *pebbledb.DB) { remove(db, openKey(a, 5)) }, "open runs"},
+		"open run too many": {func(db *pebbledb.DB) { _ = db.Set(openKey("z", 1), []byte{1}, pebbledb.Sync) }, "a session that is not there"},
+		"session lost":      {func(db *pebbledb.DB) { remove(db, metaKey(a)) }, "data of a session that is not there"},
+		"session changed":   {func(db *pebbledb.DB) { flip(db, metaKey(a)) }, "ends too early"},
+		"id lost":           {func(db *pebbledb.DB) { remove(db, idKey(a, "", "1")) }, "not found by its id"},
+		"stop lost":         {func(db *pebbledb.DB) { remove(db, idKey("d", "", "asked")) }, "stop \"asked\" is not found"},
+		"waiting stop lost": {func(db *pebbledb.DB) { remove(db, idKey("d", "", "waits")) }, "stop \"waits\" is not found"},
+		"answer lost":       {func(db *pebbledb.DB) { remove(db, idKey("d", session.AnswersScope, "2")) }, "the message 2"},
+		"request lost":      {func(db *pebbledb.DB) { remove(db, entryKey("d", 8)) }, "event of the open request 8"},
+		"request settled": {func(db *pebbledb.DB) {
+			k := session.Known{Offset: 7, At: at}
+			_ = db.Set(idKey("d", session.RequestsScope, session.RequestID(8)), encodeKnown(&k), pebbledb.Sync)
+		}, "both open and settled"},
+		"waiting lost":          {func(db *pebbledb.DB) { remove(db, waitKey("d")) }, "whether something waits in it, true"},
+		"waiting too long":      {func(db *pebbledb.DB) { _ = db.Set(waitKey(a), []byte{version}, pebbledb.Sync) }, "nothing waits in it"},
 		"state's index lost":    {func(db *pebbledb.DB) { remove(db, stateKey(a, "k")) }, "not the latest of its key"},
 		"state's index changed": {func(db *pebbledb.DB) { flip(db, stateKey(a, "k")) }, "not the latest of its key"},
 		"feed item lost":        {func(db *pebbledb.DB) { remove(db, feedKey(2)) }, "where 2 is due"},

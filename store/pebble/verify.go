@@ -132,13 +132,13 @@ func (v *verifier) openIndex() error {
 	})
 }
 
-// waitIndex checks that in each session of the index of waiting stops a stop waits.
+// waitIndex checks that in each session of the index of those that wait something does.
 func (v *verifier) waitIndex() error {
 	return v.each([]byte{spaceWait}, []byte{spaceWait + 1}, func(key, _ []byte) error {
 		s := holdfast.SessionID(key[1:])
 		info, err := loadInfo(v.r, s)
-		if err == nil && len(info.Stops) == 0 {
-			v.problem(s, "the index of waiting stops names it, and no stop waits in it")
+		if err == nil && !info.Waits() {
+			v.problem(s, "the index of sessions that wait names it, and nothing waits in it")
 		}
 		return nil // what is wrong with its record is told where it is walked
 	})
@@ -245,7 +245,7 @@ func (w *walk) all() error {
 	if w.entries != w.info.Entries || w.bytes != w.info.Bytes {
 		w.problem("it counts %d entries of %d bytes, and there are %d of %d", w.info.Entries, w.info.Bytes, w.entries, w.bytes)
 	}
-	return errors.Join(w.ids(), w.stops(), w.states(), w.fragments())
+	return errors.Join(w.ids(), w.stops(), w.requests(), w.queue(), w.states(), w.fragments())
 }
 
 func (w *walk) entry(key, value []byte) error {
@@ -371,8 +371,8 @@ func (w *walk) ids() error {
 	})
 }
 
-// stops checks that the stops that wait, and those of open runs, are found by their ids and that the index of waiting
-// stops has the session.
+// stops checks that the stops that wait, and those of open runs, are found by their ids and that the index of sessions that
+// wait has the session if anything does.
 func (w *walk) stops() error {
 	stops := slices.Clone(w.info.Stops)
 	for i := range w.info.Open {
@@ -390,8 +390,35 @@ func (w *walk) stops() error {
 		}
 	}
 	_, ok, err := get(w.r, waitKey(w.info.Session))
-	if err == nil && ok != (len(w.info.Stops) > 0) {
-		w.problem("%d stops wait in it, and the index of waiting stops says otherwise", len(w.info.Stops))
+	if err == nil && ok != w.info.Waits() {
+		w.problem("whether something waits in it, %v, is not what the index of sessions that wait says", w.info.Waits())
+	}
+	return err
+}
+
+// queue checks that what waits for its turn is found by its id, that it waits for something, and that nothing is left of a queue
+// that is empty.
+func (w *walk) queue() error {
+	t := &w.info.Turns
+	for i := range t.Queue {
+		h := &t.Queue[i]
+		if h.ID == "" {
+			continue
+		}
+		v, ok, err := get(w.r, idKey(w.info.Session, h.From.User, h.ID))
+		if err != nil {
+			return err
+		}
+		if k, err := decodeKnown(v, h.ID); !ok || err != nil || k.Turn != holdfast.TurnQueued || k.Command {
+			w.problem("the message %q, which waits for its turn, is not found by its id", h.ID)
+		}
+	}
+	if len(t.Queue) > 0 && len(w.info.Open) == 0 && t.Turn.Message == 0 {
+		w.problem("%d messages wait for their turns, and there is nothing that they wait for", len(t.Queue))
+	}
+	_, ok, err := get(w.r, queueKey(w.info.Session))
+	if err == nil && ok && len(t.Queue) == 0 {
+		w.problem("there is a queue of messages that the session does not count")
 	}
 	return err
 }

@@ -28,7 +28,8 @@ func runModel(t *testing.T, make func(t testing.TB) Harness) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "append2": m.append, "open": m.open, "fragments": m.fragments, "fragments2": m.fragments,
-			"end": m.end, "stop": m.stop, "settle": m.settle, "trim": m.trim, "delete": m.delete, "reopen": m.reopen, "page": m.page, "": m.check,
+			"end": m.end, "stop": m.stop, "settle": m.settle, "ask": m.ask, "answer": m.settleRequest,
+			"trim": m.trim, "delete": m.delete, "reopen": m.reopen, "page": m.page, "": m.check,
 		})
 	})
 	e.TB = t
@@ -187,6 +188,7 @@ func (m *machine) end(rt *rapid.T) {
 	if open != nil && open.state.Settled() {
 		m.told(n, open, driver.NewEntry{})
 	}
+	m.withdrawn(s, n, op.Run)
 	m.checkRun(n, r.Run)
 }
 
@@ -253,7 +255,7 @@ func (m *machine) check(*rapid.T) {
 		same(m.e, "tags", c.Tags, tags)
 		got := c.Page.Info
 		info := driver.Info{Epoch: n.epoch, First: n.first, Head: n.head(), Entries: int64(len(want)), Bytes: bytes, Created: got.Created,
-			Changed: got.Changed, Open: got.Open, Stops: n.waiting()}
+			Changed: got.Changed, Open: got.Open, Stops: n.waiting(), Requests: n.asks()}
 		if n.epoch != "" {
 			info.Session = s
 			info.HeadTag = n.entries[n.head()-1].written.Tag

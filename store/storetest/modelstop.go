@@ -200,6 +200,7 @@ func (m *machine) settle(rt *rapid.T) {
 			e.run.status = holdfast.RunStopped
 		}
 		m.told(n, stop, driver.NewEntry{})
+		m.withdrawn(s, n, op.Run)
 	}
 	same(m.e, "settled", r.Stop, stop.read())
 }

@@ -17,6 +17,8 @@ type naive struct {
 	first   holdfast.Offset
 	entries []*naiveEntry // by offset, from 1 on
 	stops   []*naiveStop  // in the order in which they were requested
+	// requests are by offset.
+	requests []*naiveRequest
 }
 
 // naiveStop is a stop; run is 0 while none has come.
@@ -191,6 +193,9 @@ func (n *naive) trim(before holdfast.Offset) holdfast.Code {
 			break
 		}
 		if e.run != nil && !e.run.status.Ended() || !e.gone && e.Kind == holdfast.KindState {
+			continue
+		}
+		if q := n.requestAt(holdfast.Offset(i + 1)); q != nil && !q.State.Settled() {
 			continue
 		}
 		e.gone, e.tag = true, false

@@ -231,7 +231,7 @@ func testOneStop(e *env) {
 
 func waitingIn(e *env) []holdfast.SessionID {
 	e.Helper()
-	infos, err := e.WaitingStops(e.ctx(), "", 10)
+	infos, err := e.Waiting(e.ctx(), "", 10)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func testStopWaits(e *env) {
 	e.add("a", message(`0`))
 	e.apply("a", driver.RequestStop{ID: "x", Answers: 1})
 	same(e, "sessions", waitingIn(e), []holdfast.SessionID{"a", s1})
-	rest, err := e.WaitingStops(e.ctx(), "a", 10)
+	rest, err := e.Waiting(e.ctx(), "a", 10)
 	if err != nil || len(rest) != 1 || rest[0].Session != s1 {
 		e.Fatalf("after a: %+v, %v", rest, err)
 	}

@@ -14,6 +14,8 @@
 //   - A producer that was fenced off is told so even if the run has ended since, whatever status it names.
 //   - Appending no fragments to a run checks fence and number and writes nothing.
 //   - The tag of a state that was replaced after a trim had kept it is not kept.
+//   - Where a message is let in because another's turn has ended, it comes after the end in the log and in the feed; the state that
+//     shows the queue comes last.
 //   - A limit of 0 or less in Sessions, OpenRuns and Feed returns nothing.
 package storetest
 
@@ -51,7 +53,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	all := [][]testCase{appendCases(), stateCases(), runCases(), stopCases(), compactionCases(), readCases(), trimCases(), deleteCases(),
+	all := [][]testCase{appendCases(), stateCases(), runCases(), stopCases(), requestCases(), turnCases(), compactionCases(), readCases(), trimCases(), deleteCases(),
 		listCases(), feedCases(), watchCases(), concurrencyCases(), lifeCases()}
 	var out []testCase
 	for _, cs := range all {

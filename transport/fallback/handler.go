@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/origin"
 	"github.com/holdfast/holdfast/transport/roster"
@@ -78,6 +79,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*conn, *refused)
 			Origin: clip(r.Header.Get("Origin")), Path: clip(r.URL.Path),
 		},
 	}
+	c.info.Trace, _ = trace.Parse(r.Header.Get("Traceparent"))
 	if k == poll {
 		turn := h.opts.Turn(said[0])
 		c.wait, c.gather, c.news = turn.Wait, turn.Gather, turn.Wrote

@@ -16,6 +16,16 @@ type conn struct{ l *link }
 // Info implements transport.Conn.
 func (c *conn) Info() transport.Info { return c.l.info }
 
+// PeerClose implements transport.PeerCloser.
+func (c *conn) PeerClose() (code holdfast.CloseCode, said bool) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if c.l.bye == nil {
+		return 0, false
+	}
+	return c.l.bye.Code, true
+}
+
 // AppendMessage implements transport.Conn.
 func (c *conn) AppendMessage(dst, msg []byte) []byte { return appendMessage(dst, msg) }
 

@@ -3,6 +3,7 @@ package ws
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/transport"
 )
 
@@ -44,6 +46,8 @@ type conn struct {
 	// How it ends, by whoever comes first.
 	// ending: the connection was closed or aborted; messages that still come are dropped.
 	ending atomic.Bool
+	// peerCode is that of the peer's closing frame, 0 before it came. Owned by the connection's own goroutine.
+	peerCode holdfast.CloseCode
 	// detached: serve has left the connection to attend. Owned by the connection's own goroutine.
 	detached bool
 	once     sync.Once
@@ -56,6 +60,8 @@ type about struct {
 	// remote is nil where it is the address that the socket says.
 	remote                  *netip.AddrPort
 	userAgent, origin, path unique.Handle[string]
+	// trace is nil for none.
+	trace *trace.Context
 }
 
 // intake is where bytes come in.
@@ -88,6 +94,9 @@ func newConn(nc net.Conn, h *Handler) *conn {
 func (c *conn) Info() transport.Info {
 	info := transport.Info{Transport: "websocket", UserAgent: c.about.userAgent.Value(), Origin: c.about.origin.Value(),
 		Path: c.about.path.Value()}
+	if c.about.trace != nil {
+		info.Trace = *c.about.trace
+	}
 	if c.about.remote == nil {
 		info.Remote = peerOf(c.w.conn)
 	} else {
@@ -277,8 +286,15 @@ func (c *conn) ping(payload []byte) {
 
 // bye implements sink: the peer closes, and gets its code back (RFC 6455 §5.5.1), or answers our closing frame.
 func (c *conn) bye(payload []byte) {
+	c.peerCode = codeNone
+	if len(payload) >= 2 {
+		c.peerCode = holdfast.CloseCode(binary.BigEndian.Uint16(payload))
+	}
 	c.shut(appendFrame(nil, ws.OpClose, payload[:min(2, len(payload))]))
 }
+
+// PeerClose implements transport.PeerCloser.
+func (c *conn) PeerClose() (holdfast.CloseCode, bool) { return c.peerCode, c.peerCode != 0 }
 
 // Close implements transport.Conn.
 func (c *conn) Close(code holdfast.CloseCode, reason string) { c.shut(closeFrame(code, reason)) }

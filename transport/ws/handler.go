@@ -7,6 +7,7 @@ import (
 	"time"
 	"unique"
 
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/origin"
 	"github.com/holdfast/holdfast/transport/roster"
@@ -107,6 +108,9 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *conn {
 		c.in.early = &early{first: first, more: rw.Reader}
 	}
 	c.about = about{userAgent: keep(r.UserAgent()), origin: keep(r.Header.Get("Origin")), path: keep(r.URL.Path)}
+	if t, ok := trace.Parse(r.Header.Get("Traceparent")); ok {
+		c.about.trace = &t
+	}
 	if remote := h.opts.Remote(r); remote != peerOf(nc) {
 		c.about.remote = &remote
 	}

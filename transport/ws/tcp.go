@@ -15,7 +15,7 @@ const (
 )
 
 // unsent is how many bytes may wait in the kernel of one socket before it counts as full: half a chunk of the writer's.
-const unsent = 32 << 10
+const unsent = 4 << 10
 
 // Tune sets the options of a connection's socket by which its peer's silent end is noticed, for connections that are not
 // upgraded but live as long.

@@ -7,6 +7,8 @@ const (
 	codeProtocol    holdfast.CloseCode = 1002
 	codeUnsupported holdfast.CloseCode = 1003
 	codeInvalidData holdfast.CloseCode = 1007
+	// codeNone stands for a closing frame without a code.
+	codeNone holdfast.CloseCode = 1005
 )
 
 // violation is what a peer did wrong, with the code that its connection is closed with.

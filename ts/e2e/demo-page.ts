@@ -52,14 +52,35 @@ export class DemoPage {
   }
 
   async answered(n: number, chat = 0): Promise<void> {
+    await this.ended(n, "complete", chat);
+  }
+
+  /** Waits until the n-th answer of a chat has ended in this way. */
+  async ended(n: number, status: string, chat = 0): Promise<void> {
     await this.page.waitForFunction(
-      ([chat, n]) => {
+      ([chat, n, status]) => {
         const run = document.querySelectorAll(".chat")[chat]?.querySelectorAll<HTMLElement>(".run")[n];
-        return run?.dataset["status"] === "complete";
+        return run?.dataset["status"] === status;
       },
-      [chat, n] as const,
+      [chat, n, status] as const,
       { timeout: 60_000 },
     );
+  }
+
+  async text(n: number): Promise<string> {
+    return (
+      (await this.page.locator(".chat").first().locator(".run").nth(n).locator(":scope > .md").textContent()) ?? ""
+    );
+  }
+
+  /** Presses the Stop of the first chat. */
+  async stop(): Promise<void> {
+    await this.page.locator(".chat").first().getByRole("button", { name: "Stop", exact: true }).click();
+  }
+
+  /** What the first chat says of a stop. */
+  async stopped(): Promise<string> {
+    return (await this.page.locator(".chat").first().locator(".stopping .note").first().textContent()) ?? "";
   }
 
   /** All that a chat says, markup and all, but for what is this window's alone. */

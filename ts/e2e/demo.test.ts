@@ -115,6 +115,56 @@ describe("an answer", () => {
   });
 });
 
+describe("Stop", () => {
+  it("stops an answer from another device, and is seen on all", async () => {
+    const url = room();
+    const one = await DemoPage.open(browser, url);
+    const two = await one.tab();
+    const small = await DemoPage.open(browser, url, phone);
+    await one.ask("Tell me something long");
+    await Promise.all([one.answering(0, 60), small.answering(0, 60)]);
+    await small.stop();
+    await Promise.all([one, two, small].map((page) => page.ended(0, "stopped")));
+    expect(await small.stopped()).toBe("Stopped by you.");
+    expect(await one.stopped()).toBe("Stopped by somebody else.");
+    await alike(one, two);
+    const text = await one.text(0);
+    await small.page.reload();
+    await small.live();
+    await small.ended(0, "stopped");
+    expect([await small.text(0), await small.stopped()]).toEqual([text, "Stopped by you."]);
+  });
+
+  it("works before there is an answer, and before the message has arrived", async () => {
+    const url = room();
+    const calm = await DemoPage.open(browser, url);
+    const page = await calm.tab();
+    await page.page.click("#leave");
+    await page.page.waitForSelector('#status[state="idle"]');
+    await page.ask("typed while away");
+    await page.stop();
+    await page.page.waitForSelector('.waiting .stopping[data-state="asked"]');
+    await page.page.click("#leave");
+    await Promise.all([page.ended(0, "stopped"), calm.ended(0, "stopped")]);
+    await page.page.waitForSelector('.run .stopping[data-state="stopped"]');
+    await calm.page.waitForSelector('.run .stopping[data-state="stopped"]');
+    await alike(calm, page);
+    // The next one is another answer.
+    await page.ask("And now?");
+    await page.answered(1);
+  });
+
+  it("pressed while the line is cut, gets there when it is back", async () => {
+    const page = await DemoPage.open(browser, room());
+    await page.ask("Tell me something long");
+    await page.answering(0, 40);
+    await page.page.click("#blackhole");
+    await page.stop();
+    await page.ended(0, "stopped");
+    expect(page.errors).toEqual([]);
+  });
+});
+
 describe("what is kept in the browser", () => {
   it("is painted by a reloaded page before the server has said a word", async () => {
     const page = await DemoPage.open(browser, room());

@@ -24,7 +24,7 @@ Without a what, the cases of the matrix:
   --trace         prints what happened in each page around the event
 
 tabs: many tabs, one connection, and the tab that has it is lost
-  --tabs 30 --rate 200
+  --tabs 30 --rate 200 --n 1
 
 sends: messages through a line that drops, doubles, delays and cuts, with reloads
   --sends 10000 --reloads 50 --tabs 5 --seed 1 --durable --shared
@@ -84,7 +84,7 @@ async function main(): Promise<number> {
 const say = (text: string) => console.log(text);
 
 const shows: Readonly<Record<string, (values: Values) => Promise<readonly string[]>>> = {
-  tabs: ({ tabs: count = "30", rate }) => tabs({ tabs: Number(count), rate: Number(rate) }, say),
+  tabs: ({ tabs: count = "30", rate, n = "1" }) => tabs({ tabs: Number(count), rate: Number(rate), n: Number(n) }, say),
   sends: ({ sends: count, reloads, tabs = "5", seed, durable, shared }) => {
     const numbers = { sends: Number(count), reloads: Number(reloads), tabs: Number(tabs), seed: Number(seed) };
     return sends({ ...numbers, durable, shared }, say);

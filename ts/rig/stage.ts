@@ -6,6 +6,7 @@ import { PEERS } from "./peers/index.ts";
 import type { ClientName, OursConfig, PageConfig } from "./page/report.ts";
 import { Pages } from "./pages.ts";
 import { Proxy } from "./proxy.ts";
+import { quiet } from "./quiet.ts";
 import { Holdfast } from "./server.ts";
 import { sleep } from "./tools.ts";
 import { CAP, Visit } from "./visit.ts";
@@ -22,13 +23,17 @@ export interface Setup {
   readonly rate?: number;
   readonly deaf?: readonly string[];
   readonly ours?: OursConfig;
-  /** How long the connection has lived when the case begins, in ms; 6000, so that it counts as a stable one. */
+  /** How long the connection has lived when the case begins, in ms; 7000, so that it counts as a stable one. */
   readonly warm?: number;
   /** How long the application's tokens last, in s. */
   readonly tokenLife?: number;
 }
 
 export const USER = "anna";
+
+/** A wait of at least so many ms ends in a calm moment, since something is measured after it; how long before its end. */
+const LONG = 3_000;
+const LEAD = 500;
 
 /** One run of a case: a server, a line to it, a browser with the client's page, and what may be done to them. */
 export class Stage {
@@ -47,6 +52,7 @@ export class Stage {
   readonly visits: Visit[] = [];
   #other: Tab | undefined;
   #event = 0;
+  #calm: (() => void) | undefined;
 
   private constructor(client: ClientName, setup: Setup, backend: Backend, pages: Pages, browser: Browser) {
     this.client = client;
@@ -60,6 +66,12 @@ export class Stage {
   }
 
   static async open(client: ClientName, setup: Setup): Promise<Stage> {
+    const stage = await quiet.heavy(() => Stage.#set(client, setup));
+    await stage.wait(setup.warm ?? 7_000);
+    return stage;
+  }
+
+  static async #set(client: ClientName, setup: Setup): Promise<Stage> {
     const backend =
       client === "ours" ? await Holdfast.start(setup.flags ? { flags: setup.flags } : {}) : await PEERS[client]();
     const pages = await Pages.start();
@@ -68,13 +80,18 @@ export class Stage {
     try {
       await stage.#begin();
     } catch (error) {
-      await stage.close();
+      await stage.#strike();
       throw error;
     }
     return stage;
   }
 
   async close(): Promise<void> {
+    this.#calm?.();
+    await quiet.heavy(() => this.#strike());
+  }
+
+  async #strike(): Promise<void> {
     await Promise.all(this.writers.map((writer) => writer.stop()));
     await this.browser.close();
     this.proxy.close();
@@ -132,8 +149,13 @@ export class Stage {
 
   // ---- what a person does
 
-  wait(ms: number): Promise<void> {
-    return sleep(ms);
+  async wait(ms: number): Promise<void> {
+    this.#calm?.();
+    if (ms < LONG) return sleep(ms);
+    const end = performance.now() + ms;
+    await sleep(ms - LEAD);
+    this.#calm = await quiet.calm();
+    await sleep(Math.max(0, end - performance.now()));
   }
 
   /** Another tab comes in front of the page. */
@@ -219,6 +241,7 @@ export class Stage {
   async back(event: number, visit = this.page): Promise<number> {
     this.#event = event;
     const at = await visit.firstAfter(event, CAP);
+    this.#calm?.();
     return at === undefined ? Infinity : at - event;
   }
 
@@ -249,7 +272,6 @@ export class Stage {
       for (const writer of this.writers) writer.start();
       await first.firstAfter(Date.now(), 20_000);
     }
-    await sleep(this.#setup.warm ?? 6_000);
   }
 
   async #when(signal: string, act: () => Promise<unknown>, visit = this.page): Promise<number> {

@@ -1,9 +1,18 @@
-import { type Client, type Entry, type Presence, presenceOf, type Session } from "@holdfast/client";
+import {
+  type Client,
+  type Entry,
+  type Presence,
+  presenceOf,
+  type Session,
+  type SessionSnapshot,
+} from "@holdfast/client";
+import { move, older, queueOf, stop, stopOf, withdraw } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
 import { MessageView, RunView } from "./message-view.ts";
 import { Scroller } from "./scroller.ts";
 import type { Place } from "./server.ts";
+import { WaitingView } from "./stop-view.ts";
 
 type ItemView = { readonly root: HTMLElement };
 
@@ -82,7 +91,7 @@ export class ChatView {
   async #getOlder(): Promise<void> {
     this.#older.disabled = true;
     try {
-      await this.#session.older(30);
+      await older(this.#session, 30);
     } catch {
       // The session was refused or closed, which its state shows.
     }
@@ -90,18 +99,22 @@ export class ChatView {
   }
 
   #draw(): void {
-    const { entries, outbox, status, hasOlder, error } = this.#session.snapshot;
+    const { snapshot } = this.#session;
+    const { entries, outbox, status, hasOlder, error } = snapshot;
     const first = entries[0]?.offset ?? Number.POSITIVE_INFINITY;
     const before = first < this.#first && this.#items.size > 0;
     this.#first = first;
     this.#scroller.change(() => {
       const wanted = new Map<string, ItemView>();
       for (const entry of entries) this.#drawEntry(entry, wanted);
+      if (outbox.length === 0) this.#drawUnanswered(snapshot, wanted);
+      this.#drawQueue(snapshot, wanted);
       for (const sending of outbox) {
         const view = this.#view(sending.id, MessageView, () => new MessageView(true));
         if (!wanted.has(sending.id)) view.onItsWay(sending);
         wanted.set(sending.id, view);
       }
+      if (outbox.length > 0) this.#drawUnanswered(snapshot, wanted);
       this.#arrange(wanted);
       this.#empty.hidden = wanted.size > 0 || status !== "live";
       this.#older.hidden = !hasOlder;
@@ -113,7 +126,9 @@ export class ChatView {
   #drawEntry(entry: Entry, wanted: Map<string, ItemView>): void {
     const key = entry.id || String(entry.offset);
     if (entry.kind === "run") {
-      const view = this.#view(key, RunView, () => new RunView());
+      const view = this.#view(key, RunView, () => {
+        return new RunView(this.#user, () => stop(this.#session, { run: entry.offset }));
+      });
       view.show(entry);
       wanted.set(key, view);
       if (entry.status === "open") this.#open.add(entry.offset);
@@ -123,6 +138,40 @@ export class ChatView {
       view.arrived(entry);
       wanted.set(key, view);
     }
+  }
+
+  /** What waits for its turn stands below the answer that it waits for. */
+  #drawQueue(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
+    const { waiting } = queueOf(snapshot);
+    for (const [place, message] of waiting.entries()) {
+      if (wanted.has(message.id)) continue;
+      const view = this.#view(message.id, MessageView, () => new MessageView(message.user === this.#user));
+      view.waits(message, place, waiting.length, {
+        withdraw: () => withdraw(this.#session, message),
+        move: (to) => move(this.#session, message, to),
+      });
+      wanted.set(message.id, view);
+    }
+  }
+
+  /** What was said last and is not being answered can be stopped too: also before it has arrived. */
+  #drawUnanswered(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
+    const { entries, outbox } = snapshot;
+    const sending = outbox.filter(({ state }) => state !== "failed").at(-1);
+    if (sending && queueOf(snapshot).waiting.length) return; // it will wait with them, and be withdrawn there
+    const said = entries.filter((entry) => entry.kind === "message").at(-1);
+    const id = sending?.id ?? said?.id;
+    if (id === undefined) return;
+    const offset = sending ? 0 : (said?.offset ?? 0);
+    if (offset && entries.some((entry) => entry.kind === "run" && entry.answers === offset)) return;
+    const key = `waiting:${id}`;
+    const ask = async () => {
+      const { state, offset: at } = sending ? await sending.done : { state: undefined, offset };
+      return state === "queued" ? withdraw(this.#session, { id }) : stop(this.#session, { answers: at });
+    };
+    const view = this.#view(key, WaitingView, () => new WaitingView(this.#user, ask));
+    view.show(stopOf(snapshot, { answers: offset }));
+    wanted.set(key, view);
   }
 
   #view<T extends ItemView>(key: string, type: abstract new (...args: never[]) => T, make: () => T): T {

@@ -1,4 +1,4 @@
-import { Client, thisDevice } from "@holdfast/client";
+import { cached, Client, keepLog, thisDevice } from "@holdfast/client";
 import { fallback } from "@holdfast/client/fallback";
 import { tabs } from "@holdfast/client/tabs";
 import { durableOutbox, sessionCache } from "@holdfast/outbox";
@@ -94,7 +94,8 @@ function start(config: Config): void {
     carrier: fallback(),
     link: tabs({ user }),
     outbox: durableOutbox({ scope: user }),
-    cache: sessionCache({ scope: user }),
+    cache: cached(sessionCache({ scope: user })),
+    log: keepLog,
   });
   byId("status", HoldfastStatus).client = client;
   const chats = config.chats.map((place) => ({

@@ -1,4 +1,4 @@
-import type { Client, MessageEntry, Session } from "@holdfast/client";
+import { type Client, type MessageEntry, older, type Session } from "@holdfast/client";
 import { element, setText } from "./element.ts";
 import { textOf } from "./message-view.ts";
 import { Scroller } from "./scroller.ts";
@@ -64,7 +64,7 @@ export class TaskView {
       this.#session.send({ type: "start" });
       this.#scroller.toEnd();
     });
-    this.#older.addEventListener("click", () => void this.#session.older(100).catch(() => {}));
+    this.#older.addEventListener("click", () => void older(this.#session, 100).catch(() => {}));
     this.#session.subscribe(() => this.#draw());
     this.#draw();
   }

@@ -1,4 +1,4 @@
-import type { ClientOptions } from "@holdfast/client";
+import { cached, type ClientOptions } from "@holdfast/client";
 import { fallback } from "@holdfast/client/fallback";
 import { tabs } from "@holdfast/client/tabs";
 import { durableOutbox, sessionCache } from "@holdfast/outbox";
@@ -10,6 +10,6 @@ export function optional(config: OursConfig): Partial<ClientOptions> {
     ...(config.tabs && { link: tabs() }),
     ...(config.fallback && { carrier: fallback() }),
     ...(config.durable && { outbox: durableOutbox() }),
-    ...(config.cache && { cache: sessionCache() }),
+    ...(config.cache && { cache: cached(sessionCache()) }),
   };
 }

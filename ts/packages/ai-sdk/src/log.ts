@@ -14,6 +14,7 @@ export interface LogRun {
   readonly status: "open" | "complete" | "stopped" | "failed" | "interrupted";
   readonly body: readonly LogSegment[];
   readonly end: unknown;
+  readonly answers?: number | undefined;
 }
 
 /** An entry of a session, as a chat reads it. */
@@ -28,7 +29,7 @@ export type LogEntry =
 
 /**
  * What the transport writes into a session, as the data of a message. Your backend reads it, and opens a run that answers it:
- * a run whose data has `answers`, the offset of the entry.
+ * its `answers` is the offset of the entry.
  */
 export type ChatRequest<M extends UIMessage = UIMessage> =
   /**
@@ -49,8 +50,9 @@ export function requestOf<M extends UIMessage = UIMessage>(data: unknown): ChatR
   return d["type"] === "message" && whole ? (data as ChatRequest<M>) : undefined;
 }
 
-/** The offset of the entry that a run says it answers. */
+/** The offset of the entry that a run says it answers: as it was opened, or else in its data, under the same name. */
 export function answersOf(run: LogRun): number | undefined {
+  if (run.answers !== undefined) return run.answers;
   const answers = (run.data as { answers?: unknown } | null | undefined)?.answers;
   return typeof answers === "number" ? answers : undefined;
 }

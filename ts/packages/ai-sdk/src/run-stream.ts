@@ -6,6 +6,8 @@ export interface RunStreamOptions {
   readonly session: Session;
   /** The run to follow, once it is there. */
   readonly find: () => RunEntry | undefined;
+  /** Whether no run will come any more. */
+  readonly stopped?: () => boolean;
   /** Chunks that come right behind the start, before those of the run. */
   readonly before?: readonly UIMessageChunk[];
   readonly abortSignal: AbortSignal | undefined;
@@ -70,6 +72,7 @@ class Follower {
       if (session.status === "denied") this.#finish(() => this.#controller.error(session.error));
       // While catching up after a long absence, a session may hold nothing for a moment.
       else if (this.#offset !== undefined && session.status === "live") this.#lost();
+      else if (this.#offset === undefined && this.#options.stopped?.()) this.#finish(() => this.#controller.close());
       return;
     }
     if (this.#offset === undefined) {

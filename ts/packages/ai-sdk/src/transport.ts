@@ -1,10 +1,10 @@
-import type { Client, Entry, RunEntry, Session } from "@holdfast/client";
+import { type Client, type Entry, type RunEntry, type Session, stop, stopOf } from "@holdfast/client";
 import type { AbstractChat, ChatTransport, UIMessage, UIMessageChunk } from "ai";
 import { follow } from "./follow.ts";
 import { answersOf, type ChatRequest, messageIdOf, requestOf } from "./log.ts";
 import { chunksOf } from "./message-chunks.ts";
 import { Messages } from "./messages.ts";
-import { runStream } from "./run-stream.ts";
+import { runStream, type RunStreamOptions } from "./run-stream.ts";
 
 /** What is to be stopped: the answer that is being written, or the one that is still to come. */
 export interface StopRequest {
@@ -26,11 +26,12 @@ export interface HoldfastChatTransportOptions {
   /** Which runs are answers of the chat. Default: all. */
   readonly isAnswer?: (run: RunEntry) => boolean;
   /**
-   * Carries a Stop to your backend, which ends the run as stopped (`stop` of @holdfast/producer does). It is called by
-   * `stop()` only: aborting a stream, as useChat does when it is unmounted, is not a stop. Rejects where it did not get
-   * there; whether the answer was stopped is told by the run's end.
+   * How a Stop is asked for. Default: of the session itself, for which the user's token has to grant it; it is asked again over
+   * reconnects, and works also before there is a run, if runs are opened with `answers`. It is called by `stop()` only:
+   * aborting a stream, as useChat does when it is unmounted, is not a stop. Rejects where it did not get there; whether the
+   * answer was stopped is told by the run's end.
    */
-  readonly onStop: (request: StopRequest) => Promise<void>;
+  readonly onStop?: (request: StopRequest) => Promise<void>;
 }
 
 type SendOptions<M extends UIMessage> = Parameters<ChatTransport<M>["sendMessages"]>[0];
@@ -81,7 +82,8 @@ export class HoldfastChatTransport<M extends UIMessage = UIMessage> implements C
     const sent = send(session, request);
     const chat = [...this.#followed].find((chat) => chat.messages === options.messages);
     const offset = await abortable(sent, options.abortSignal);
-    return this.#stream(options, chat, () => this.#answers(session).find((run) => this.#answering(run, offset)));
+    const answer = () => this.#answers(session).find((run) => this.#answering(run, offset));
+    return this.#stream(options, chat, answer, { stopped: () => isStopped(session, offset) });
   }
 
   /** For useChat: the answer that is being written, or null once it is known that there is none. */
@@ -92,12 +94,12 @@ export class HoldfastChatTransport<M extends UIMessage = UIMessage> implements C
     const run = this.open(options.chatId).at(-1);
     if (!run) return null;
     const before = await this.#before(session, run);
-    return this.#stream(options, chat, () => run, before);
+    return this.#stream(options, chat, () => run, { before });
   }
 
   /**
    * Stops the answer that is being written, or the one that is to come, whoever asked for it and wherever. Resolves, once
-   * your backend has it, with whether there was anything to stop.
+   * that is written down, with whether there was anything to stop.
    */
   async stop(chatId: string): Promise<boolean> {
     const session = this.session(chatId);
@@ -106,13 +108,19 @@ export class HoldfastChatTransport<M extends UIMessage = UIMessage> implements C
     if (run) {
       const answers = answersOf(run);
       const { offset, id } = run;
-      await this.#options.onStop({ ...about, run: { offset, id }, ...(answers !== undefined && { answers }) });
+      await this.#ask(session, { ...about, run: { offset, id }, ...(answers !== undefined && { answers }) });
       return true;
     }
     const asked = session.entries.findLast((e) => e.kind === "message" && requestOf(e.data) !== undefined);
     if (!asked || this.#answers(session).some((r) => this.#answering(r, asked.offset))) return false;
-    await this.#options.onStop({ ...about, answers: asked.offset });
+    await this.#ask(session, { ...about, answers: asked.offset });
     return true;
+  }
+
+  async #ask(session: Session, request: StopRequest): Promise<void> {
+    const { run, answers = 0 } = request;
+    if (this.#options.onStop) return this.#options.onStop(request);
+    await stop(session, run ? { run: run.offset } : { answers });
   }
 
   /**
@@ -173,7 +181,7 @@ export class HoldfastChatTransport<M extends UIMessage = UIMessage> implements C
     { chatId, abortSignal }: { readonly chatId: string; readonly abortSignal?: AbortSignal | undefined },
     chat: AbstractChat<M> | undefined,
     find: () => RunEntry | undefined,
-    before: readonly UIMessageChunk[] = [],
+    more: Pick<RunStreamOptions, "before" | "stopped">,
   ): ReadableStream<UIMessageChunk> {
     const streamed = chat && this.#streamed.get(chat);
     const count = (offset: number, by: number) => {
@@ -184,7 +192,7 @@ export class HoldfastChatTransport<M extends UIMessage = UIMessage> implements C
     return runStream({
       session: this.session(chatId),
       find,
-      before,
+      ...more,
       abortSignal,
       begun: (offset) => count(offset, 1),
       left: (offset) => count(offset, -1),
@@ -218,6 +226,11 @@ async function send<M extends UIMessage>(session: Session, request: ChatRequest<
     if (entry) return entry.offset;
   }
   return (await session.send(request).done).offset;
+}
+
+/** Whether the answer to an entry was stopped, and nobody has begun it: there is nothing to wait for. */
+function isStopped({ snapshot }: Session, offset: number): boolean {
+  return stopOf(snapshot, { answers: offset })?.state === "unreachable";
 }
 
 /** The promise, unless the signal comes first. */

@@ -1,4 +1,13 @@
-import { type Client, type Entry, HoldfastError, type RunEntry, type Sending, type Session } from "@holdfast/client";
+import {
+  type Ack,
+  type Client,
+  type Command,
+  type Entry,
+  HoldfastError,
+  type RunEntry,
+  type Sending,
+  type Session,
+} from "@holdfast/client";
 import type { UIMessageChunk } from "ai";
 import { type Fragment, UIEncoder } from "../../producer/src/index.ts";
 
@@ -6,6 +15,7 @@ import { type Fragment, UIEncoder } from "../../producer/src/index.ts";
 export class FakeSession {
   entries: Entry[] = [];
   outbox: Sending[] = [];
+  readonly commands: Command[] = [];
   status: Session["status"] = "live";
   error: HoldfastError | undefined;
   /** Whether what is sent is acknowledged at once. */
@@ -47,6 +57,15 @@ export class FakeSession {
     return sending;
   }
 
+  get snapshot(): { readonly entries: readonly Entry[] } {
+    return this;
+  }
+
+  async command(command: Command): Promise<Ack> {
+    this.commands.push(command);
+    return { offset: 1, at: 0, state: "requested" };
+  }
+
   /** What is on its way arrives. */
   deliver(): void {
     const sendings = this.outbox as (Sending & { resolve(ack: object): void })[];
@@ -62,8 +81,14 @@ export class FakeSession {
     return offset;
   }
 
-  run(id: string, data: unknown = undefined): FakeRun {
-    return new FakeRun(this, id, data);
+  event(data: unknown): void {
+    const offset = this.entries.length + 1;
+    this.entries = [...this.entries, { kind: "event", offset, id: "", user: "", client: "", at: 0, data }];
+    this.changed();
+  }
+
+  run(id: string, data: unknown = undefined, answers?: number): FakeRun {
+    return new FakeRun(this, id, data, answers);
   }
 
   put(run: RunEntry): void {
@@ -77,7 +102,7 @@ export class FakeRun {
   readonly #encoder = new UIEncoder();
   entry: RunEntry;
 
-  constructor(session: FakeSession, id: string, data: unknown) {
+  constructor(session: FakeSession, id: string, data: unknown, answers?: number) {
     this.#session = session;
     const offset = session.entries.length + 1;
     const base = { offset, id, user: "", client: "", at: 0, data };
@@ -91,6 +116,7 @@ export class FakeRun {
       end: undefined,
       fragments: 0,
       chain: 0,
+      answers,
     };
     session.put(this.entry);
   }

@@ -332,4 +332,43 @@ describe("stop", () => {
     expect(await transport.stop("chat-1")).toBe(true);
     expect(stops).toEqual([{ chatId: "chat-1", session: "chat-1", answers: 1 }]);
   });
+
+  it("is the session's own where nothing else is said", async () => {
+    const { client, session } = fakeClient();
+    const transport = new HoldfastChatTransport({ client });
+    session.write(asked("hi"));
+    expect(await transport.stop("chat-1")).toBe(true);
+    const run = session.run("a1", undefined, 1).say("Hel");
+    expect(await transport.stop("chat-1")).toBe(true);
+    run.end("stopped");
+    expect(await transport.stop("chat-1")).toBe(false);
+    expect(session.commands).toEqual([
+      { t: "stop", answers: 1 },
+      { t: "stop", run: 2 },
+    ]);
+  });
+
+  it("of an answer that nobody begins ends the waiting for it", async () => {
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    const stop = { id: "s1", answers: 1, u: "u", c: "c" };
+    session.event({ stop: { ...stop, state: "requested" } });
+    await rest();
+    expect(chat.status).toBe("submitted");
+    session.event({ stop: { ...stop, state: "unreachable" } });
+    await rest();
+    expect(chat.status).toBe("ready");
+    expect(shown(chat)).toEqual(["user: hi"]);
+  });
+
+  it("is of the run that was opened as the answer, whatever its data says", async () => {
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    session.run("other", { answers: 1 }, 99).say("not this");
+    session.run("a1", { answers: 99 }, 1).say("Hello").end();
+    await rest();
+    expect(shown(chat)).toEqual(["user: hi", "assistant: Hello"]);
+  });
 });

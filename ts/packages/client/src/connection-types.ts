@@ -10,6 +10,8 @@ export interface Memory {
   readonly dials: number;
   /** When dials failed of late: Chrome itself delays the dials of a page that has failed some 16 in two minutes. */
   readonly failed: readonly number[];
+  /** What failed last was no dial, but a connection that had been accepted. */
+  readonly slammed: boolean;
   /** When the gate last said yes; 0 once it has said no, or a connection has proved it right. */
   readonly approvedAt: number;
   /** When a slow dial was last given up because the gate answered. */
@@ -30,9 +32,28 @@ export interface Dial {
   readonly since: number;
 }
 
-export interface Linked {
+/**
+ * One record for all states. What is not named here for a state has no meaning in it; what there is of sockets, `n` and
+ * `second`, always holds.
+ */
+export interface State extends Memory, Moment {
+  readonly name: "idle" | "dialing" | "attaching" | "live" | "doubt" | "waiting" | "asleep" | "ended";
+
+  /** The socket that is on its way or attached, by the number of its dial; 0 while there is none. */
   readonly n: number;
-  /** When something was last heard and said. */
+  /**
+   * Of doubt, and of live where the server is about to leave: the socket that is tried meanwhile; `asked`: it stands by, and
+   * the server has been told so.
+   */
+  readonly second: (Dial & { readonly asked: boolean }) | undefined;
+
+  /** Of dialing, attaching, doubt and waiting: when it is given up, or over. */
+  readonly until: number;
+  /** Of dialing and attaching: when the dial began. At `gateAt` it is slow: time to ask whether it is worth waiting for. */
+  readonly since: number;
+  readonly gateAt: number;
+
+  /** Of live and doubt: when something was last heard and said. */
   readonly heard: number;
   readonly sent: number;
   /** How long silence is normal, while somebody looks and while nobody does. */
@@ -40,39 +61,21 @@ export interface Linked {
   readonly rest: number;
   /** It has proved itself: what was before it is forgotten. */
   readonly stable: boolean;
-}
+  /** Of live: when to dial a second socket, since the server is about to leave; never if it has not said so. */
+  readonly moveAt: number;
 
-export type State = { readonly memory: Memory } & (
-  | { readonly name: "idle" }
-  /** At `gateAt` it is slow: time to ask the gate whether it is worth waiting for. */
-  | ({ readonly name: "dialing"; readonly until: number; readonly gateAt: number } & Dial)
-  | ({ readonly name: "attaching"; readonly until: number } & Dial)
-  | ({ readonly name: "live" } & Linked)
-  /**
-   * A ping was sent at `askedAt`; from `lateAt` on the answer is late, at `until` it is given up; `certain`: all speaks
-   * against the connection.
-   * `second` is the socket that is tried meanwhile; `asked`: it stands by, and the server has been told so.
-   */
-  | ({
-      readonly name: "doubt";
-      readonly askedAt: number;
-      readonly lateAt: number;
-      readonly until: number;
-      readonly certain: boolean;
-      readonly second: (Dial & { readonly asked: boolean }) | undefined;
-    } & Linked)
-  /** `asking`: the gate was asked. `told`: how long the server wants no dial, in ms; 0 if it did not say. */
-  | {
-      readonly name: "waiting";
-      readonly until: number;
-      readonly reason: string;
-      readonly asking: boolean;
-      readonly told: number;
-    }
-  /** Nobody looks: it let go on purpose, and comes back when somebody does. */
-  | { readonly name: "asleep" }
-  | { readonly name: "ended"; readonly reason: string; readonly code: number }
-);
+  /** Of doubt: when a ping was sent, and from when on the answer is late; `certain`: all speaks against the connection. */
+  readonly askedAt: number;
+  readonly lateAt: number;
+  readonly certain: boolean;
+
+  /** Of waiting: whether the gate was asked, and how long the server wants no dial, in ms; 0 if it did not say. */
+  readonly asking: boolean;
+  readonly told: number;
+  /** Of waiting and ended: why. */
+  readonly reason: string;
+  readonly code: number;
+}
 
 export type Event =
   /** The application wants a connection, does not, or wants the next attempt now. */
@@ -119,6 +122,8 @@ export type Event =
   /** The answer to the latest ping. */
   | { readonly type: "pong"; readonly n: number; readonly rtt: number }
   | { readonly type: "sent" }
+  /** The server of the n-th is about to leave: another is to stand by within `spread` ms. */
+  | { readonly type: "move"; readonly n: number; readonly spread: number }
   | {
       readonly type: "closed";
       readonly n: number;
@@ -153,7 +158,7 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** The moment of an event: the clock in ms and a random number from 0 to 1. */
+/** The moment of the latest event: the clock in ms and a random number from 0 to 1. */
 export interface Moment {
   readonly now: number;
   readonly random: number;

@@ -8,6 +8,7 @@ import {
   step,
 } from "./connection-state.ts";
 import type { Effect, Event, State } from "./connection-types.ts";
+import { Deferred } from "./deferred.ts";
 import type { Cancel, Env, FetchAnswer, Pipe } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "./link.ts";
@@ -25,8 +26,6 @@ import {
 } from "./wire.ts";
 
 const GATE_TIMEOUT = 1_000;
-/** Events that come with every frame: the log would be full of them. */
-const FREQUENT = /heard|sent|pong|timer/;
 /** A connection that lives so long, and is up to date, is a good one. */
 const STABLE = 5_000;
 
@@ -39,17 +38,16 @@ export class Connection implements Link {
   readonly #events: Event[] = [];
   #running = false;
   #cancelTimer: Cancel | undefined;
+  #stopWatching: Cancel | undefined;
 
   /** The sockets by the number of their dial. An event of any other is not listened to. */
   readonly #pipes = new Map<number, Pipe>();
   /** The latest that is open, though there may be no token for it yet. */
-  #opened = 0;
+  #openedLast = 0;
   /** The last time there was no token. */
   #tokenless = false;
-  /** The one that was told what to subscribe to. */
-  #attached: number | undefined;
-  /** The one whose hello went with the dial. */
-  #early = 0;
+  /** The one that was told what to subscribe to; 0 while there is none. */
+  #attached = 0;
   #toldHidden = false;
   #helloAt = 0;
   #pings = 0;
@@ -57,15 +55,15 @@ export class Connection implements Link {
   /** Counts the questions, so that an answer that was not waited for is not taken for a later one's. */
   #gate = 0;
   #liveAt = 0;
-  #stopWatching: Cancel | undefined;
 
   /** How far the server's clock is before ours, in ms: expiry is told by its clock. */
   #serverAhead = 0;
+
   /** What the user has done to have it connect, until that is answered. */
   #act: Act | undefined;
-
-  #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
   #windows: WindowsFrame | undefined;
+
+  readonly #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
@@ -77,7 +75,7 @@ export class Connection implements Link {
   }
 
   get stats(): ConnectionStats {
-    const { dials, rtt } = this.#state.memory;
+    const { dials, rtt } = this.#state;
     return { ...this.#stats, dials, rtt: Math.round(rtt), windows: this.#windows };
   }
 
@@ -106,13 +104,8 @@ export class Connection implements Link {
     this.#dispatch({ type: "suspect" });
   }
 
-  close(): void {
-    this.disconnect();
-  }
-
   send(frame: ClientFrame): void {
-    const { state } = this;
-    if (state.name === "live" || state.name === "doubt") this.#write(state.n, frame);
+    if (this.open) this.#write(this.#state.n, frame);
   }
 
   /** Takes one event to its end, and those that its effects cause after it. */
@@ -125,7 +118,10 @@ export class Connection implements Link {
     } finally {
       this.#running = false;
     }
-    this.#setTimer();
+    this.#cancelTimer?.();
+    const at = deadline(this.#state);
+    const run = () => this.#dispatch({ type: "timer" });
+    this.#cancelTimer = at === undefined ? undefined : this.#env.timer(run, Math.max(0, at - this.#env.now()));
   }
 
   #step(event: Event): void {
@@ -133,32 +129,33 @@ export class Connection implements Link {
     const now = this.#env.now();
     const { state, effects } = step(before, event, { now, random: this.#env.random() });
     this.#state = state;
-    const { type, ...figures } = event;
-    if (!FREQUENT.test(type) || state.name !== before.name) {
-      // The application's own words may hold anything.
-      const reason = type === "unauthorized" && { reason: "" };
-      this.#parts.log.add({ at: now, e: type, s: state.name, ...figures, ...reason });
-    }
+    this.#parts.log?.took(event, before, state);
     for (const effect of effects) this.#perform(effect);
-    const hidden = state.memory.hiddenAt > 0;
     // A hello that went with the dial may be out of date when the socket opens.
+    const hidden = this.#hidden;
     if (this.#attached && hidden !== this.#toldHidden && state.name !== "dialing") {
       this.#toldHidden = hidden;
       this.#write(this.#attached, { t: "view", hidden });
     }
+    const moved = state.name !== before.name;
+    if (moved) this.#watch(state.name !== "idle" && state.name !== "ended");
     // Another wait has another end; while the gate is asked, it is due.
-    if (state.name === "waiting" && !state.asking) this.#parts.owner.changed();
-    if (state.name === before.name) return;
-    if (state.name === "idle" || state.name === "ended") {
+    if (moved || (state.name === "waiting" && !state.asking)) this.#parts.owner.changed();
+  }
+
+  #watch(wanted: boolean): void {
+    const dispatch = (event: Event) => this.#dispatch(event);
+    if (wanted) this.#stopWatching ??= watchPage(this.#env, dispatch, () => this.#tick());
+    else {
       this.#stopWatching?.();
       this.#stopWatching = undefined;
-    } else
-      this.#stopWatching ??= watchPage(
-        this.#env,
-        (event) => this.#dispatch(event),
-        () => this.#tick(),
-      );
-    this.#parts.owner.changed();
+    }
+  }
+
+  #tick(): void {
+    const { state } = this;
+    if (state.name !== "live" || state.stable || this.#env.now() - this.#liveAt < STABLE) return;
+    if (this.#parts.owner.upToDate()) this.#dispatch({ type: "stable" });
   }
 
   #perform(effect: Effect): void {
@@ -181,122 +178,111 @@ export class Connection implements Link {
 
   async #askGate(): Promise<void> {
     const turn = ++this.#gate;
-    const { status, after } = await this.#env
+    const { status = 0, after } = await this.#env
       .fetch(httpUrl(this.#parts.url, "ready"), { method: "GET", timeout: GATE_TIMEOUT })
       .catch((): Partial<FetchAnswer> => ({}));
     const { state } = this;
     // An open socket is not slow, its token is.
-    if (turn !== this.#gate || (state.name === "dialing" && state.n === this.#opened)) return;
-    this.#dispatch({ type: "gate", ok: status !== undefined && status >= 200 && status < 300, after });
+    if (turn !== this.#gate || (state.name === "dialing" && state.n === this.#openedLast)) return;
+    this.#dispatch({ type: "gate", ok: status >= 200 && status < 300, after });
   }
 
   /** Opens a socket, and sees to a token meanwhile; but first to the token, where it could not be had the last time. */
   async #dial(n: number): Promise<void> {
-    const authorizing = this.#authorize();
-    const open = this.#tokenless ? undefined : this.#open(n);
+    const authorized = this.#authorize();
+    const dialed = !this.#tokenless;
     try {
-      await authorizing;
+      if (!dialed) await authorized;
+      const opened = this.#open(n);
+      await authorized;
       this.#tokenless = false;
-      (open ?? this.#open(n))();
+      await opened;
     } catch (error) {
       this.#tokenless = true;
       const terminal = error instanceof HoldfastError && error.code === "unauthorized";
-      this.#dispatch({ type: "unauthorized", n, terminal, dialed: open !== undefined, reason: messageOf(error) });
+      return this.#dispatch({ type: "unauthorized", n, terminal, dialed, reason: messageOf(error) });
     }
+    this.#opened(n);
   }
 
-  /** Opens the socket of a dial that is still wanted. Returns what is to be called once there is a token, too. */
-  #open(n: number): () => void {
-    if (!sockets(this.#state).includes(n)) return () => {};
-    let [authorized, opened, told] = [false, false, false];
-    // A pipe that calls back before open() has returned is still nobody's; its calls wait in the queue.
-    let mine: Pipe | undefined;
-    const current = () => mine !== undefined && mine === this.#pipes.get(n);
-    const proceed = () => {
-      // Where hello went with the dial there was a token, and welcome may be right behind the open socket.
-      if (told || !opened || !(authorized || mine?.greeted)) return;
-      told = true;
-      this.#dispatch({ type: "opened", n, single: mine?.single === true });
-    };
-    const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
-    try {
-      const hello = this.#earlyHello(n);
-      const events = {
-        opened: () => {
-          if (!current()) return;
-          this.#opened = n;
-          opened = true;
-          proceed();
-        },
-        message: (text: string) => current() && this.#message(n, text),
-        closed: (code: number, reason: string) => current() && closed(code, reason),
-      };
-      mine = this.#parts.open(below(this.#parts.url, n), events, hello);
-      this.#pipes.set(n, mine);
-      if (mine.greeted) this.#early = n;
-      else if (hello) this.#leave();
-    } catch (error) {
-      const broken = error instanceof HoldfastError && error.code === "unsupported";
-      closed(broken ? 1000 : 1006, messageOf(error));
-    }
-    return () => {
-      authorized = true;
-      proceed();
-    };
-  }
-
-  #closed(event: Extract<Event, { type: "closed" }>): void {
-    if (event.code === CLOSE_EXPIRED || event.code === CLOSE_UNAUTHORIZED) this.#parts.token.spoil();
-    this.#dispatch(event);
+  #opened(n: number): void {
+    this.#dispatch({ type: "opened", n, single: this.#pipes.get(n)?.single === true });
   }
 
   async #authorize(): Promise<void> {
     const { identity, token } = this.#parts;
     await identity.settle();
     const now = this.#env.now();
-    if (token.usable(now) === undefined) await token.fetch(now);
+    if (!token.usable(now)) await token.fetch(now);
+  }
+
+  /** Opens the socket of a dial, if that is still wanted; resolves when it is open. */
+  #open(n: number): Promise<void> {
+    const { promise, resolve } = new Deferred<void>();
+    if (!sockets(this.#state).includes(n)) return promise;
+    let pipe: Pipe | undefined;
+    // A pipe that calls back before open() has returned is still nobody's.
+    const mine = () => pipe && pipe === this.#pipes.get(n);
+    const closed = (code: number, reason: string) => this.#closed({ type: "closed", n, code, reason });
+    try {
+      const hello = this.#earlyHello(n);
+      const events = {
+        opened: () => {
+          if (!mine()) return;
+          this.#openedLast = n;
+          // Where hello went with the dial there was a token, and welcome may be right behind the open socket.
+          if (pipe?.greeted) this.#opened(n);
+          else resolve();
+        },
+        message: (text: string) => mine() && this.#message(n, text),
+        closed: (code: number, reason: string) => mine() && closed(code, reason),
+      };
+      pipe = this.#parts.open(below(this.#parts.url, n), events, hello);
+      this.#pipes.set(n, pipe);
+      if (hello && !pipe.greeted) this.#leave();
+    } catch (error) {
+      // Where there is no WebSocket at all, there will be none.
+      closed(error instanceof ReferenceError ? 1000 : 1006, messageOf(error));
+    }
+    return promise;
+  }
+
+  #closed(event: Extract<Event, { type: "closed" }>): void {
+    if (event.code === CLOSE_EXPIRED || event.code === CLOSE_UNAUTHORIZED) this.#parts.token.lasts(0);
+    this.#dispatch(event);
   }
 
   get #me() {
     const { token, identity } = this.#parts;
-    return {
-      t: "hello",
-      v: VERSION,
-      token: token.value,
-      client: identity.id,
-      agent: AGENT,
-      ...this.#parts.place,
-    } as const;
+    const { place } = this.#parts;
+    return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT, ...place } as const;
+  }
+
+  get #hidden(): boolean {
+    return this.#state.hiddenAt > 0;
   }
 
   /** The hello of a dial that takes over without standing by, if all is there for it. */
   #earlyHello(n: number): string | undefined {
-    const { state } = this;
-    const { token, identity } = this.#parts;
-    const due = state.name === "dialing" && !identity.settle() && token.usable(this.#env.now()) !== undefined;
+    const due = this.#state.name === "dialing" && this.#parts.token.usable(this.#env.now());
     return due ? encode(this.#attach(n, this.#me)) : undefined;
   }
 
   #hello(n: number, standby: boolean): void {
-    if (n === this.#early) return;
-    if (!standby) return this.#write(n, this.#attach(n, this.#me));
-    this.#write(n, { ...this.#me, gen: this.#parts.identity.nextGeneration(), mode: "standby", subs: [] });
+    if (this.#pipes.get(n)?.greeted) return;
+    const gen = standby && this.#parts.identity.nextGeneration();
+    this.#write(n, gen ? { ...this.#me, gen, mode: "standby", subs: [] } : this.#attach(n, this.#me));
   }
 
   #attach<F extends object>(n: number, frame: F) {
     const { identity, owner } = this.#parts;
+    const hidden = this.#hidden;
     this.#attached = n;
     this.#helloAt = this.#env.now();
-    const hidden = (this.#toldHidden = this.#state.memory.hiddenAt > 0);
-    const act = this.#act;
+    this.#toldHidden = hidden;
     this.#windows = undefined;
-    return {
-      ...frame,
-      gen: identity.nextGeneration(),
-      ...(hidden && { hidden }),
-      ...(act && { act }),
-      subs: owner.attach(),
-    };
+    const [gen, act] = [identity.nextGeneration(), this.#act];
+    return { ...frame, gen, hidden: hidden || undefined, act, subs: owner.attach() };
   }
 
   #message(n: number, text: string): void {
@@ -307,56 +293,58 @@ export class Connection implements Link {
   }
 
   #take(n: number, frame: ServerFrame): void {
+    const { token, owner } = this.#parts;
+    const now = this.#env.now();
     switch (frame.t) {
       case "welcome":
-        return this.#welcome(n, frame);
+        return this.#welcome(n, frame, now);
       case "ready":
         return this.#dispatch({ type: "ready", n });
       case "ping":
         return this.#write(n, { t: "pong", n: frame.n });
       case "pong":
-        if (frame.n !== this.#pings) return;
-        return this.#dispatch({ type: "pong", n, rtt: this.#env.now() - this.#pingAt });
+        if (frame.n === this.#pings) this.#dispatch({ type: "pong", n, rtt: now - this.#pingAt });
+        return;
       case "bye":
         return this.#closed({ reason: "", ...frame, type: "closed", n });
+      case "move":
+        return this.#dispatch({ type: "move", n, spread: frame.spread });
       case "expiring":
-        this.#parts.token.lasts(frame.in, this.#env.now());
-        return void this.#refreshToken();
+        token.lasts(now + frame.in);
+        // A failure needs no handling: the server ends the connection when the token has expired, and then it is asked again.
+        token.fetch(now).then(
+          (token) => this.send({ t: "token", token }),
+          () => {},
+        );
+        return;
       case "token":
-        return this.#tokenTaken(frame.exp);
+        return this.#tokenLasts(frame.exp);
       default:
         if (n !== this.#attached) return;
-        if (frame.t !== "windows" || frame.s) return this.#parts.owner.frame(frame);
+        if (frame.t !== "windows" || frame.s) return owner.frame(frame);
         this.#windows = frame;
-        this.#parts.owner.changed();
+        owner.changed();
     }
   }
 
-  #welcome(n: number, frame: WelcomeFrame): void {
+  #welcome(n: number, frame: WelcomeFrame, now: number): void {
     if (n !== this.#attached) return;
-    const now = this.#env.now();
-    const { conn: connection, user, beat, rest = beat, exp } = frame;
-    this.#stats = { ...this.#stats, connection, user, welcomes: this.#stats.welcomes + 1 };
+    const { conn: connection, user, beat, rest = beat } = frame;
+    Object.assign(this.#stats, { connection, user });
+    this.#stats.welcomes++;
     this.#liveAt = now;
     this.#act = undefined;
     this.#serverAhead = frame.now - now;
-    this.#tokenTaken(exp);
+    this.#tokenLasts(frame.exp);
     // A dial is more than a round trip.
-    const rtt = (n === this.#early && this.#state.memory.rtt) || now - this.#helloAt;
-    this.#dispatch({ type: "welcomed", n, beat, rest, rtt });
+    const known = this.#pipes.get(n)?.greeted && this.#state.rtt;
+    this.#dispatch({ type: "welcomed", n, beat, rest, rtt: known || now - this.#helloAt });
     this.#parts.owner.welcomed(frame);
   }
 
-  #tokenTaken(exp: number | undefined): void {
-    const now = this.#env.now();
-    this.#parts.token.lasts(exp === undefined ? undefined : exp - this.#serverAhead - now, now);
-  }
-
-  /** A failure needs no handling: the server ends the connection when the token has expired, and then it is asked again. */
-  async #refreshToken(): Promise<void> {
-    try {
-      this.send({ t: "token", token: await this.#parts.token.fetch(this.#env.now()) });
-    } catch {}
+  /** Until `exp` by the server's clock, or for ever. */
+  #tokenLasts(exp: number | undefined): void {
+    this.#parts.token.lasts(exp && exp - this.#serverAhead);
   }
 
   #write(n: number, frame: ClientFrame): void {
@@ -372,7 +360,7 @@ export class Connection implements Link {
 
   #drop(n: number, bye: "" | "leave" | "park"): void {
     const attached = n === this.#attached;
-    if (bye && attached) this.#write(n, bye === "park" ? { t: "bye", park: true } : { t: "bye" });
+    if (bye && attached) this.#write(n, { t: "bye", park: bye === "park" || undefined });
     const pipe = this.#pipes.get(n);
     this.#pipes.delete(n);
     pipe?.drop();
@@ -380,22 +368,9 @@ export class Connection implements Link {
   }
 
   #leave(): void {
-    this.#attached = undefined;
+    this.#attached = 0;
     this.#stats.connection = "";
     this.#parts.owner.cut();
-  }
-
-  #tick(): void {
-    const { state } = this;
-    if (state.name !== "live" || state.stable || this.#env.now() - this.#liveAt < STABLE) return;
-    if (this.#parts.owner.upToDate()) this.#dispatch({ type: "stable" });
-  }
-
-  #setTimer(): void {
-    this.#cancelTimer?.();
-    const at = deadline(this.#state);
-    const run = () => this.#dispatch({ type: "timer" });
-    this.#cancelTimer = at === undefined ? undefined : this.#env.timer(run, Math.max(0, at - this.#env.now()));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { BodyItem, EntryItem, RunItem, RunStatus } from "./wire.ts";
+import type { BodyItem, EntryItem, RunItem, RunStatus, StopItem, StopState } from "./wire.ts";
 
 interface EntryBase {
   /** Where the entry stands in its session: 1, 2, 3 ... */
@@ -35,6 +35,21 @@ export type Segment =
   | { readonly part: string; readonly text: string; readonly event?: never }
   | { readonly part: string; readonly event: unknown; readonly text?: never };
 
+/** That somebody wants a run to stop. */
+export interface RunStop {
+  readonly id: string;
+  /** Who asked, and on which device or tab; both "" for the backend. */
+  readonly user: string;
+  readonly client: string;
+  /**
+   * - requested: its producer has been told, and nothing is appended any more.
+   * - stopped: the producer has ended it.
+   * - too_late: it had ended before, or ended in another way.
+   * - unreachable: the producer was not heard of in time, so the server ended it.
+   */
+  readonly state: StopState;
+}
+
 /** An entry that grows until it ends, such as a streamed answer. Each growth gives a new object. */
 export interface RunEntry extends EntryBase {
   readonly kind: "run";
@@ -47,6 +62,10 @@ export interface RunEntry extends EntryBase {
   readonly body: readonly Segment[];
   /** What the producer said at the end, if anything. */
   readonly end: unknown;
+  /** The offset of the message that it answers, if it names one. */
+  readonly answers?: number | undefined;
+  /** Whether somebody asked for it to stop, and what became of that. */
+  readonly stop?: RunStop | undefined;
   /** How many fragments there are, and the tag over them: the client's position in the run. */
   readonly fragments: number;
   readonly chain: number;
@@ -56,14 +75,8 @@ export type Entry = MessageEntry | EventEntry | StateEntry | RunEntry;
 
 /** Makes an entry of its wire form; undefined for a kind that this version does not know. */
 export function entryOf(item: EntryItem | RunItem): Entry | undefined {
-  const base = {
-    offset: item.o,
-    id: item.id ?? "",
-    user: item.u ?? "",
-    client: item.c ?? "",
-    at: item.at,
-    data: item.data,
-  };
+  const { o: offset, id = "", u: user = "", c: client = "", at, data } = item;
+  const base = { offset, id, user, client, at, data };
   if (item.t === "run") {
     const run: RunEntry = {
       ...base,
@@ -73,10 +86,12 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
       parts: {},
       body: [],
       end: item.end,
+      answers: item.answers,
+      stop: item.stop && stopFrom(item.stop),
       fragments: item.n,
       chain: item.h,
     };
-    return grown(run, item.body, item.n, item.h);
+    return grown(run, item.body ?? [], item.n, item.h);
   }
   switch (item.k) {
     case "message":
@@ -88,10 +103,22 @@ export function entryOf(item: EntryItem | RunItem): Entry | undefined {
   return undefined;
 }
 
+export function stopFrom({ id, u = "", c = "", state }: StopItem): RunStop {
+  return { id, user: u, client: c, state };
+}
+
+/** What an event says of a stop: `run` is missing while there is no run, `answers` where the run answers nothing. */
+export function stopTold(
+  entry: Entry | undefined,
+): (StopItem & { readonly run?: number; readonly answers?: number }) | undefined {
+  const data = entry?.kind === "event" ? (entry.data as { readonly stop?: StopItem } | null | undefined) : undefined;
+  return data?.stop ?? undefined;
+}
+
 /** The run with more at its end. */
 export function grown(run: RunEntry, more: readonly BodyItem[], fragments: number, chain: number): RunEntry {
   const body = [...run.body];
-  const parts = Object.assign(Object.create(null) as Record<string, string>, run.parts);
+  const parts = { __proto__: null, ...run.parts } as unknown as Record<string, string>;
   for (const { p: part = "", ...item } of more) {
     if ("v" in item) {
       body.push({ part, event: item.v });

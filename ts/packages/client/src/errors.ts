@@ -17,8 +17,6 @@ export type ErrorCode =
   | "closed"
   /** The send was given up with `discard()`. */
   | "discarded"
-  /** This program has no WebSocket. */
-  | "unsupported"
   | (string & {});
 
 /** The one error class of this library. Decide by the code; the message is for people. */

@@ -1,4 +1,4 @@
-import type { Env, KeyValue } from "./env/env.ts";
+import type { Claim, Env, KeyValue } from "./env/env.ts";
 
 /**
  * Which client this is: an id that is this tab's, also after a reload, and a generation that grows with each dial.
@@ -11,15 +11,15 @@ export class Identity {
   readonly #storage: KeyValue;
   readonly #prefix: string;
   #id: string;
-  #claimed: Promise<void> | undefined;
+  #settled: boolean;
 
   constructor(env: Env, storage: KeyValue, prefix: string, id?: string) {
     this.#env = env;
     this.#storage = storage;
     this.#prefix = prefix;
-    this.#id = id ?? storage.get(`${prefix}client`) ?? this.#renew();
+    this.#id = id ?? storage.get(`${prefix}client`) ?? this.#another();
     // An id that the application chose is its own care.
-    if (id !== undefined) this.#claimed = Promise.resolve();
+    this.#settled = id !== undefined;
   }
 
   get id(): string {
@@ -28,19 +28,17 @@ export class Identity {
 
   /** Settles which id it is; undefined once it is settled. */
   settle(): Promise<void> | undefined {
-    if (this.#claimed) return undefined;
-    this.#claimed = this.#env.claim(this.#prefix + this.#id).then((claim) => {
-      if (claim !== "taken") return;
-      this.#renew();
-      void this.#env.claim(this.#prefix + this.#id);
+    if (this.#settled) return undefined;
+    this.#settled = true;
+    return this.#claim().then((claim) => {
+      if (claim === "taken") this.renew();
     });
-    return this.#claimed;
   }
 
   /** Takes another id: this one's connection was taken over by a living twin. */
   renew(): void {
-    this.#renew();
-    void this.#env.claim(this.#prefix + this.#id);
+    this.#id = this.#another();
+    void this.#claim();
   }
 
   /** The generation of the next dial. It is above all earlier ones even if the storage was lost. */
@@ -51,10 +49,14 @@ export class Identity {
     return gen;
   }
 
-  #renew(): string {
-    this.#id = randomName(this.#env);
-    this.#storage.set(`${this.#prefix}client`, this.#id);
-    return this.#id;
+  #another(): string {
+    const id = randomName(this.#env);
+    this.#storage.set(`${this.#prefix}client`, id);
+    return id;
+  }
+
+  #claim(): Promise<Claim> {
+    return this.#env.claim(this.#prefix + this.#id);
   }
 }
 

@@ -1,6 +1,6 @@
 export { Client, type ClientOptions, type Status } from "./client.ts";
 export type { State } from "./connection-types.ts";
-export type { Entry, EventEntry, MessageEntry, RunEntry, Segment, StateEntry } from "./entry.ts";
+export type { Entry, EventEntry, MessageEntry, RunEntry, RunStop, Segment, StateEntry } from "./entry.ts";
 export { browserEnv } from "./env/browser.ts";
 export { thisDevice } from "./env/device.ts";
 export type {
@@ -18,12 +18,15 @@ export type {
 export { memoryStorage } from "./env/memory-storage.ts";
 export { type ErrorCode, HoldfastError } from "./errors.ts";
 export type { ConnectionOwner, ConnectionStats, Link, LinkFactory, LinkParts, OwnedFrame } from "./link.ts";
-export type { LogRecord } from "./log.ts";
-export type { Ack, Sending } from "./outbox.ts";
+export { keepLog, type Log, type LogRecord } from "./log.ts";
+export { older } from "./older.ts";
+export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
 export { claim, type OtherWindow, type Place, placeOf } from "./place.ts";
 export { type Member, type Presence, presenceOf } from "./presence.ts";
+export { type LeftQueue, move, queueOf, type TurnPolicy, type TurnQueue, type Waiting, withdraw } from "./queue.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
-export type { Cached, SessionCache } from "./session-cache.ts";
+export { type Cached, cached, type SessionCache } from "./session-cache.ts";
+export { stop, stopOf, type StopTarget } from "./stop.ts";
 export type { TokenSource } from "./token.ts";
-export type { Act, Outcome, RunStatus, WindowsFrame } from "./wire.ts";
+export type { Act, Outcome, RunStatus, StopState, WindowsFrame } from "./wire.ts";

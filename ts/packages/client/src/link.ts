@@ -9,9 +9,9 @@ import type {
   Act,
   ClientFrame,
   ErrFrame,
+  MembersFrame,
   PageFrame,
   SessionFrame,
-  MembersFrame,
   SignalFrame,
   SubItem,
   WelcomeFrame,
@@ -25,7 +25,7 @@ export interface Link {
   /** Whether frames can be sent now. */
   readonly open: boolean;
   /** Connects because the user wants to, and from then on comes back by itself; also where another window is in use. */
-  connect(act: Act): void;
+  connect(act?: Act): void;
   /** Says goodbye and stays away until connect. */
   disconnect(): void;
   /** Makes the next attempt now; with a connection, makes sure that it lives. */
@@ -34,8 +34,6 @@ export interface Link {
   suspect(): void;
   /** Sends a frame, if it is open; what must not get lost is sent again after the next welcome. */
   send(frame: ClientFrame): void;
-  /** Ends it for good. */
-  close(): void;
 }
 
 export type LinkFactory = (parts: LinkParts) => Link;
@@ -48,9 +46,9 @@ export interface LinkParts {
   readonly url: string;
   readonly token: Token;
   readonly identity: Identity;
-  readonly log: Log;
+  readonly log: Log | undefined;
   /** What else hello says of this window. */
-  readonly place: { readonly device?: string; readonly name?: string; readonly windows?: true };
+  readonly place: { readonly device?: string; readonly name?: string; readonly windows?: true } | undefined;
   readonly owner: ConnectionOwner;
 }
 

@@ -6,7 +6,7 @@ export interface Kept {
   readonly id: string;
   readonly d: unknown;
   readonly a: number;
-  readonly e?: readonly [code: string, message: string];
+  readonly e?: readonly [code: string, message: string] | undefined;
 }
 
 /** Where unsent messages are kept. */
@@ -45,15 +45,11 @@ export function storedOutbox(storage: KeyValue, key: string): OutboxStore {
   };
 }
 
+/** What somebody else has put there is not for this library, and goes. */
 function parse(text: string | null): readonly Kept[] {
   try {
-    const value: unknown = JSON.parse(text ?? "[]");
-    return Array.isArray(value) ? value.filter(isKept) : [];
+    return (JSON.parse(text ?? "[]") as readonly Kept[]).filter(({ s, id }) => s && id);
   } catch {
     return [];
   }
-}
-
-function isKept(value: Partial<Kept> | null): value is Kept {
-  return typeof value?.s === "string" && typeof value.id === "string";
 }

@@ -1,16 +1,24 @@
+import type { Client } from "./client.ts";
 import { Deferred } from "./deferred.ts";
-import type { Cancel, Env } from "./env/env.ts";
+import type { Cancel } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { randomName } from "./identity.ts";
 import type { Kept, OutboxStore } from "./outbox-store.ts";
-import type { AckFrame, ClientFrame, ErrFrame } from "./wire.ts";
+import type { CommandFrame, ErrFrame, PageFrame } from "./wire.ts";
 
 /** Where a sent message stands. */
 export interface Ack {
   readonly offset: number;
   /** When it was committed, by the server's clock, in Unix milliseconds. */
   readonly at: number;
+  /** Of a command: how what it asked for stands. Of a message that has to wait for its turn: "queued"; see queueOf. */
+  readonly state?: string | undefined;
+  /** @internal Of the asking for a page: what came. */
+  readonly page?: PageFrame;
 }
+
+/** A command without what the session adds to it. */
+export type Command = CommandFrame extends infer F ? (F extends CommandFrame ? Omit<F, "s" | "id"> : never) : never;
 
 /** A message on its way. The object stays the same and its state changes; the session tells when. */
 export interface Sending {
@@ -34,37 +42,31 @@ export interface Sending {
   discard(): void;
 }
 
-export interface OutboxOwner {
-  transmit(frame: ClientFrame): void;
-  changed(session: string): void;
-  /** An answer has been outstanding for suspiciously long. */
-  overdue(): void;
-  /** How long an answer usually takes, in ms; 0 while unknown. */
-  rtt(): number;
-}
-
 class Item implements Sending {
   state: Sending["state"] = "pending";
   error: HoldfastError | undefined;
   answer!: Deferred<Ack>;
   /** Where it stands, once that is known; when it was last transmitted, and whether that was found overdue. */
-  offset: number | undefined;
+  offset = Infinity;
   transmittedAt = 0;
   probed = false;
   readonly id: string;
   readonly session: string;
   readonly data: unknown;
   readonly at: number;
+  /** Of what is no message: it is not kept, and not shown. */
+  readonly command: Command | undefined;
   readonly #outbox: Outbox;
 
-  constructor(outbox: Outbox, kept: Kept) {
+  constructor(outbox: Outbox, { id, s, d, a, e }: Kept, command?: Command) {
     this.#outbox = outbox;
-    this.id = kept.id;
-    this.session = kept.s;
-    this.data = kept.d;
-    this.at = kept.a;
+    this.command = command;
+    this.id = id;
+    this.session = s;
+    this.data = d;
+    this.at = a;
     this.open();
-    if (kept.e) this.fail(new HoldfastError(...kept.e));
+    if (e) this.fail(new HoldfastError(...e));
   }
 
   get done(): Promise<Ack> {
@@ -94,7 +96,7 @@ class Item implements Sending {
 
   kept(): Kept {
     const { session: s, id, data: d, at: a, error } = this;
-    return error ? { s, id, d, a, e: [error.code, error.message] } : { s, id, d, a };
+    return { s, id, d, a, e: error && [error.code, error.message] };
   }
 }
 
@@ -102,26 +104,24 @@ class Item implements Sending {
 const PAUSE = 1_000;
 
 /**
- * The messages that are not yet known to be in the log, of all sessions, in the order sent. Ids make repeating one
- * harmless, so whenever in doubt, it is repeated.
+ * The messages that are not yet known to be in the log, of all sessions, in the order sent, and the commands that are not
+ * answered. Ids make repeating one harmless, so whenever in doubt, it is repeated.
  */
 export class Outbox {
-  readonly #env: Env;
+  readonly #client: Client;
   readonly #store: OutboxStore;
-  readonly #owner: OutboxOwner;
   /** Part of every id: no other page has it, even where two share a client id for a moment. */
   readonly #page: string;
   #count = 0;
-  #items: readonly Item[] = [];
+  #items = new Map<string, Item>();
   #adopted = false;
   #paused: Cancel | undefined;
   #watch: Cancel | undefined;
 
-  constructor(env: Env, store: OutboxStore, owner: OutboxOwner) {
-    this.#env = env;
+  constructor(client: Client, store: OutboxStore) {
+    this.#client = client;
     this.#store = store;
-    this.#owner = owner;
-    this.#page = randomName(env).slice(0, 8);
+    this.#page = randomName(client.env).slice(0, 8);
   }
 
   /** Takes over what is kept. Nothing is transmitted before. */
@@ -135,141 +135,143 @@ export class Outbox {
   }
 
   of(session: string): readonly Sending[] {
-    return this.#items.filter((item) => item.session === session);
+    return [...this.#items.values()].filter((item) => item.session === session && !item.command);
   }
 
-  add(client: string, session: string, data: unknown, max: number): Sending {
+  add(session: string, data: unknown, max: number): Sending {
     const text: string | undefined = JSON.stringify(data);
-    if (text === undefined) throw new HoldfastError("invalid", "what is sent must be JSON");
-    const id = `${client}:${this.#page}${++this.#count}`;
-    const item = new Item(this, { s: session, id, d: JSON.parse(text), a: this.#env.now() });
+    if (text === undefined) throw new HoldfastError("invalid", "no JSON");
+    const item = this.#make(session, JSON.parse(text));
     const size = new TextEncoder().encode(text).length;
     // The server would end the connection over a message that is far too large, and with it all others.
-    if (size > max)
-      item.fail(new HoldfastError("too_large", `the message has ${size} bytes, at most ${max} are allowed`));
-    this.#items = [...this.#items, item];
+    if (size > max) item.fail(new HoldfastError("too_large", `${size} bytes, at most ${max}`));
     this.#keep(item);
-    if (item.state === "pending") this.#transmit(item);
+    this.#transmit(item);
     return item;
+  }
+
+  /** Asks for something by a command, until it is answered. A page that is reloaded meanwhile asks no more. */
+  command(session: string, command: Command): Promise<Ack> {
+    const item = this.#make(session, undefined, command);
+    this.#transmit(item);
+    return item.done;
   }
 
   /** There is a new connection: whatever was under way may be lost, so all of it goes again, in order. */
   resend(): void {
     this.#paused?.();
     this.#paused = undefined;
-    this.#transmitAll(this.#items);
+    for (const item of this.#items.values()) this.#transmit(item);
   }
 
-  acked(frame: AckFrame): void {
-    const item = this.#items.find(({ id }) => id === frame.id);
-    if (item) this.#arrived(item, frame.o, frame.at);
-  }
-
-  /** The entry itself came, before the ack or instead of it. */
-  seen(id: string, offset: number, at: number): void {
-    const item = this.#items.find((it) => it.id === id);
-    if (item) this.#arrived(item, offset, at);
+  /** The answer of the server, or the entry itself, which may come before it or instead of it. */
+  arrived(id: string, ack: Ack): void {
+    const item = this.#items.get(id);
+    if (!item || item.state === "sent") return;
+    item.state = "sent";
+    item.error = undefined;
+    item.offset = ack.offset;
+    item.answer.resolve(ack);
+    if (item.command) this.#items.delete(id);
+    else this.#store.remove(id);
+    this.#changed(item.session);
   }
 
   /** The session's entries reach up to `have`: what stands there need not be shown as under way any more. */
   shown(session: string, have: number): void {
-    this.#remove((item) => item.session === session && item.offset !== undefined && item.offset <= have, session);
+    for (const item of this.#items.values()) {
+      if (item.session !== session || item.offset > have) continue;
+      this.#items.delete(item.id);
+      this.#changed(session);
+    }
   }
 
-  refused(frame: ErrFrame): void {
-    const item = this.#items.find(({ id }) => id === frame.id);
+  refused({ id = "", code, msg, after = PAUSE }: ErrFrame): void {
+    const item = this.#items.get(id);
     if (item?.state !== "pending") return;
-    if (frame.code === "rate_limited" || frame.code === "unavailable") return this.#pause(frame.after ?? PAUSE);
-    item.fail(new HoldfastError(frame.code, frame.msg));
-    this.#keep(item);
+    // All of them are held back, lest the order be lost.
+    if (code === "rate_limited" || code === "unavailable")
+      this.#paused ??= this.#client.env.timer(() => this.resend(), after);
+    else {
+      item.fail(new HoldfastError(code, msg));
+      if (item.command) this.#items.delete(id);
+      else this.#keep(item);
+    }
   }
 
   retry(item: Item): void {
-    if (item.state !== "failed" || !this.#items.includes(item)) return;
-    item.open();
     // Its turn is over: what was sent after it has been written.
-    this.#items = [...this.#items.filter((other) => other !== item), item];
+    if (item.state !== "failed" || !this.#items.delete(item.id)) return;
+    this.#items.set(item.id, item);
+    item.open();
     this.#store.remove(item.id);
     this.#keep(item);
     this.#transmit(item);
   }
 
   discard(item: Item): void {
-    item.answer.reject(new HoldfastError("discarded", "the message was given up"));
-    this.#remove((other) => other === item, item.session);
+    item.answer.reject(new HoldfastError("discarded", "discarded"));
+    this.#items.delete(item.id);
+    this.#store.remove(item.id);
+    this.#changed(item.session);
   }
 
   close(): void {
     this.#paused?.();
     this.#watch?.();
     this.#store.close?.();
+    for (const item of this.#items.values()) if (item.command) item.fail(new HoldfastError("closed", "closed"));
   }
 
-  #arrived(item: Item, offset: number, at: number): void {
-    if (item.state === "sent") return;
-    item.state = "sent";
-    item.error = undefined;
-    item.offset = offset;
-    item.answer.resolve({ offset, at });
-    this.#store.remove(item.id);
-    this.#owner.changed(item.session);
-  }
-
-  #remove(gone: (item: Item) => boolean, session: string): void {
-    const left = this.#items.filter((item) => !gone(item));
-    if (left.length === this.#items.length) return;
-    for (const item of this.#items) if (gone(item) && item.state !== "sent") this.#store.remove(item.id);
-    this.#items = left;
-    this.#owner.changed(session);
-  }
-
-  #transmitAll(items: readonly Item[]): void {
-    for (const item of items) if (item.state === "pending") this.#transmit(item);
+  #make(session: string, data: unknown, command?: Command): Item {
+    const { clientId, env } = this.#client;
+    const id = `${clientId}:${this.#page}${++this.#count}`;
+    const item = new Item(this, { s: session, id, d: data, a: env.now() }, command);
+    this.#items.set(id, item);
+    return item;
   }
 
   #transmit(item: Item): void {
-    if (this.#paused || !this.#adopted) return;
-    item.transmittedAt = this.#env.now();
+    const { session: s, id, data, state, command } = item;
+    // Messages wait for each other. Commands do not: a stop is not to stand in line behind what is too much already.
+    if (state !== "pending" || !this.#adopted || (this.#paused && !command)) return;
+    item.transmittedAt = this.#client.env.now();
     item.probed = false;
-    this.#owner.transmit({ t: "send", s: item.session, id: item.id, data: item.data });
+    this.#client.link.send(command ? { ...command, s, id } : { t: "send", s, id, data });
     this.#watchOver();
-  }
-
-  /** Holds all of them back, lest the order be lost. */
-  #pause(ms: number): void {
-    if (this.#paused) return;
-    this.#paused = this.#env.timer(() => this.resend(), ms);
   }
 
   /** An answer that is late while somebody waits for it is the first sign of a connection that is dead. */
   #watchOver(): void {
-    if (this.#watch) return;
-    const patience = Math.max(1_000, 3 * this.#owner.rtt());
-    this.#watch = this.#env.timer(() => {
+    const { env, link } = this.#client;
+    const patience = Math.max(1_000, 3 * link.stats.rtt);
+    this.#watch ??= env.timer(() => {
       this.#watch = undefined;
-      const open = this.#items.filter((item) => item.state === "pending" && !item.probed);
-      const late = open.filter((item) => this.#env.now() - item.transmittedAt >= patience);
+      const open = [...this.#items.values()].filter((item) => item.state === "pending" && !item.probed);
+      const late = open.filter((item) => env.now() - item.transmittedAt >= patience);
       for (const item of late) item.probed = true;
-      if (late.length && this.#env.visible()) this.#owner.overdue();
+      if (late.length && env.visible()) link.suspect();
       if (open.length > late.length) this.#watchOver();
     }, patience);
   }
 
   #keep(item: Item): void {
     this.#store.put(item.kept());
-    this.#owner.changed(item.session);
+    this.#changed(item.session);
+  }
+
+  #changed(session: string): void {
+    this.#client.sessions.get(session)?.changed();
   }
 
   /** What an earlier page has left goes before what this one sent meanwhile; what a closed tab has left goes after it. */
   #adopt(kept: readonly Kept[]): void {
-    const held = new Set(this.#items.map(({ id }) => id));
-    const adopted = kept.filter(({ id }) => !held.has(id)).map((it) => new Item(this, it));
-    this.#items = this.#adopted ? [...this.#items, ...adopted] : [...adopted, ...this.#items];
-    if (this.#adopted) this.#transmitAll(adopted);
-    else {
-      this.#adopted = true;
-      this.resend();
-    }
-    for (const session of new Set(adopted.map((item) => item.session))) this.#owner.changed(session);
+    const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => [it.id, new Item(this, it)] as const);
+    const all = this.#adopted ? [...this.#items, ...left] : [...left, ...this.#items];
+    const waiting = this.#adopted ? left : all;
+    this.#items = new Map(all);
+    this.#adopted = true;
+    for (const [, item] of waiting) this.#transmit(item);
+    for (const [, { session }] of left) this.#changed(session);
   }
 }

@@ -40,7 +40,11 @@ export class Presence {
   /** @internal */
   constructor(session: Session) {
     this.#session = session;
-    this.#stop = [session.members.add((frame) => this.#take(frame)), session.subscribe(() => this.#changed())];
+    this.#stop = [
+      session.members.add((frame) => this.#take(frame)),
+      session.subscribe(() => this.#changed()),
+      session.ending.add(() => this.close()),
+    ];
     session.again({ watch: true });
     this.#alive();
   }
@@ -57,7 +61,7 @@ export class Presence {
   }
 
   /** Tells the others that the user has read all up to an offset; by default, all there is. It never moves back. */
-  read(offset = this.#session.have): void {
+  read(offset = this.#session.held.have): void {
     this.#read = Math.max(this.#read, offset);
     this.#say();
   }
@@ -99,7 +103,7 @@ export class Presence {
   }
 
   #soon(): void {
-    this.#timer ??= this.#session.owner.env.timer(() => {
+    this.#timer ??= this.#session.client.env.timer(() => {
       this.#timer = undefined;
       this.#say();
     }, PAUSE);
@@ -107,23 +111,22 @@ export class Presence {
 
   /** That somebody looks is known by this only: a page that is stopped still answers pings, but says nothing by itself. */
   #alive(): void {
-    const { env } = this.#session.owner;
+    const { env } = this.#session.client;
     this.#beat = env.timer(() => {
-      // A session that was closed tells nobody any more.
-      if (!this.#session.members.size) return this.close();
       if (env.visible()) this.#say(true);
       this.#alive();
     }, ALIVE);
   }
 
   #say(again = false): void {
-    const { id, have, status, owner } = this.#session;
+    const { id, held, status, client } = this.#session;
+    const { have } = held;
     const epoch = this.#epoch;
-    if (status !== "live" || !owner.open) return;
+    if (status !== "live" || !client.link.open) return;
     const told = JSON.stringify([epoch, this.#read, have]);
     if (told === this.#told && !again) return;
     this.#told = told;
-    owner.write({ t: "read", s: id, e: epoch, o: Math.min(this.#read, have), got: have });
+    client.link.send({ t: "read", s: id, e: epoch, o: Math.min(this.#read, have), got: have });
   }
 }
 

@@ -1,4 +1,7 @@
 import type { Entry } from "./entry.ts";
+import type { Cancel, Env } from "./env/env.ts";
+import type { Session } from "./session.ts";
+import type { SessionState } from "./session-state.ts";
 
 /** The recent part of a session as a page may keep it to show it at once after a reload. Plain JSON. */
 export interface Cached {
@@ -20,4 +23,50 @@ export interface SessionCache {
   /** Resolves with what was kept of the session, if anything. */
   load(session: string): Promise<Cached | undefined>;
   save(session: string, cached: Cached): void;
+}
+
+/** What is kept for the next page: so many entries, so many ms after a change. */
+const CACHED = 200;
+const PAUSE = 2_000;
+
+/** Shows what a cache holds of each session at once, and keeps what is read there: the option `cache` of a client. */
+export const cached = (cache: SessionCache) => (env: Env, session: Session) => {
+  let saving: Cancel | undefined;
+  const save = () => {
+    saving?.();
+    saving = undefined;
+    const kept = cachedOf(session.held, env.now(), CACHED);
+    if (kept) cache.save(session.id, kept);
+  };
+  cache.load(session.id).then(
+    (kept) => kept && session.adopt(withCached(session.held, kept)),
+    () => {},
+  );
+  session.subscribe(() => {
+    saving ??= env.timer(save, PAUSE);
+  });
+  // A page that is hidden may never run again.
+  const stopSignals = env.signals((signal) => /hidd|froz|stor|leav/.test(signal) && save());
+  session.ending.add(() => {
+    stopSignals();
+    if (saving) save();
+  });
+};
+
+/** What a page may keep of the session, if it has a place to go on from: the last `most` entries, and what is open. */
+function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
+  const { epoch, have, tag, entries } = state;
+  if (tag === undefined || !epoch) return undefined;
+  const last = entries.slice(-most);
+  const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
+  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
+  return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
+}
+
+/** The state with what was kept, for as long as the server has not answered. */
+function withCached(state: SessionState, { epoch, have, tag, first, more, entries }: Cached): SessionState {
+  if (state.outcome) return state;
+  const states = new Map(entries.flatMap((e) => (e.kind === "state" ? [[e.key, e] as const] : [])));
+  // Asked already, it was asked without a cursor: this is to be shown, and not to be gone on from.
+  return { ...state, epoch, have, tag: state.asked ? undefined : tag, first, more, entries, states };
 }

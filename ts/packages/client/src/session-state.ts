@@ -8,8 +8,8 @@
  * Each frame names the positions that it covers, so a repeat is recognised and skipped and a hole is never passed over,
  * however the log was cut into frames and connections.
  */
-import type { Cached } from "./session-cache.ts";
-import { type Entry, entryOf, grown, type RunEntry, type StateEntry } from "./entry.ts";
+import { type Entry, entryOf, grown, type RunEntry, type StateEntry, stopFrom, stopTold } from "./entry.ts";
+import { HoldfastError } from "./errors.ts";
 import {
   type Cursor,
   type EndFrame,
@@ -17,7 +17,6 @@ import {
   type FragFrame,
   MAX_CURSOR_RUNS,
   type Outcome,
-  type PageFrame,
   type RunFrame,
   type SessionFrame,
   type SubFrame,
@@ -28,14 +27,14 @@ export type Phase = "pending" | "catching-up" | "live" | "denied";
 export interface SessionState {
   readonly phase: Phase;
   /** How the latest subscription was answered. */
-  readonly outcome: Outcome | undefined;
+  readonly outcome?: Outcome | undefined;
   /** Why the session is denied. */
-  readonly refusal: { readonly code: string; readonly message: string } | undefined;
+  readonly refusal?: HoldfastError | undefined;
 
   /** The position: everything up to `have` has been applied. Without a tag it cannot serve as a cursor. */
   readonly epoch: string;
   readonly have: number;
-  readonly tag: number | undefined;
+  readonly tag?: number | undefined;
 
   /** The window: from `first` on nothing is missing; `more` entries stand before it. */
   readonly first: number;
@@ -64,11 +63,8 @@ const MAX_HOLES = 5;
 
 export const UNREAD: SessionState = {
   phase: "pending",
-  outcome: undefined,
-  refusal: undefined,
   epoch: "",
   have: 0,
-  tag: undefined,
   first: 1,
   more: false,
   entries: [],
@@ -88,206 +84,165 @@ export function cut(state: SessionState): SessionState {
 }
 
 /** Where to go on reading, or undefined if the state has no place that the server would know. */
-export function cursorOf(state: SessionState): Cursor | undefined {
-  if (state.tag === undefined || (state.have === 0 && state.epoch !== "")) return undefined;
-  const open = state.entries.filter((e): e is RunEntry => e.kind === "run" && e.status === "open");
+export function cursorOf({ entries, epoch, have, tag }: SessionState): Cursor | undefined {
+  if (tag === undefined || (have === 0 && epoch !== "")) return undefined;
+  const open = entries.filter((e): e is RunEntry => e.kind === "run" && e.status === "open");
   if (open.length > MAX_CURSOR_RUNS) return undefined;
-  const cursor = { e: state.epoch, o: state.have, g: state.tag };
-  return open.length ? { ...cursor, r: open.map((r) => [r.offset, r.fragments, r.chain] as const) } : cursor;
-}
-
-/** What a page may keep of the session, if it has a place to go on from: the last `most` entries, and what is open. */
-export function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
-  const { epoch, have, tag, entries } = state;
-  if (tag === undefined || !epoch) return undefined;
-  const last = entries.slice(-most);
-  const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
-  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
-  return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
-}
-
-/** The state with what was kept, for as long as the server has not answered. */
-export function withCached(state: SessionState, { epoch, have, tag, first, more, entries }: Cached): SessionState {
-  if (state.outcome) return state;
-  const states = new Map(entries.flatMap((e) => (e.kind === "state" ? [[e.key, e] as const] : [])));
-  // Asked already, it was asked without a cursor: this is to be shown, and not to be gone on from.
-  return { ...state, epoch, have, tag: state.asked ? undefined : tag, first, more, entries, states };
+  const runs = open.map((run) => [run.offset, run.fragments, run.chain] as const);
+  return { e: epoch, o: have, g: tag, r: runs.length ? runs : undefined };
 }
 
 export function apply(state: SessionState, frames: readonly SessionFrame[]): Applied {
   const draft = new Draft(state);
   for (const frame of frames) draft.take(frame);
-  return draft.done();
-}
-
-/** Adds older entries, which were asked for before offset `before`. An answer that no longer fits changes nothing. */
-export function withPage(state: SessionState, page: PageFrame, before: number): SessionState {
-  if (page.e !== state.epoch || before !== state.first) return state;
-  const held = new Set(state.entries.map((e) => e.offset));
-  const states = new Map(state.states);
-  let first = state.first;
-  const older: Entry[] = [];
-  // From the newest, so that the first state of a key is the one that counts.
-  for (const item of [...page.items].reverse()) {
-    first = Math.min(first, item.f ?? item.o);
-    const entry = entryOf(item);
-    if (!entry || item.o >= state.first || held.has(item.o)) continue;
-    if (entry.kind === "state") {
-      if (states.has(entry.key)) continue;
-      states.set(entry.key, entry);
-    }
-    older.push(entry);
-  }
-  const entries = [...older, ...state.entries].sort((a, b) => a.offset - b.offset);
-  // A page without items cannot be passed: were more believed then, the reader would ask for it for ever.
-  return { ...state, first, more: page.more === true && first < before, entries, states };
+  return draft;
 }
 
 /** One application of frames: copies what it changes once, not once a frame. */
-class Draft {
-  #state: SessionState;
-  #entries: Entry[] | undefined;
-  #states: Map<string, StateEntry> | undefined;
-  #hole = false;
-  readonly #added: Entry[] = [];
+class Draft implements Applied {
+  readonly #before: SessionState;
+  readonly state: { -readonly [K in keyof SessionState]: SessionState[K] };
+  resubscribe = false;
+  readonly added: Entry[] = [];
 
-  constructor(state: SessionState) {
-    this.#state = state;
-  }
-
-  done(): Applied {
-    const entries = this.#entries ?? this.#state.entries;
-    const states = this.#states ?? this.#state.states;
-    return { state: { ...this.#state, entries, states }, resubscribe: this.#hole, added: this.#added };
+  constructor(before: SessionState) {
+    this.#before = before;
+    this.state = { ...before };
   }
 
   take(frame: SessionFrame): void {
+    const { state } = this;
     if (frame.t === "sub") return this.#answered(frame);
-    const { phase, asked } = this.#state;
-    if (asked > 0 || phase === "denied" || phase === "pending") return;
+    if (state.phase === "denied" || state.phase === "pending") return;
     switch (frame.t) {
       case "entry":
       case "run":
-        return this.#entry(frame);
+        return frame.o > state.have ? this.#entry(frame) : this.#restated(frame);
       case "frag":
-        return this.#fragment(frame);
       case "end":
-        return this.#end(frame);
+        return this.#progress(frame);
       case "live":
-        if (frame.o > this.#state.have) return this.#foundHole();
-        return this.#set({ phase: "live", holes: 0 });
+        if (frame.o > state.have) return this.#foundHole();
+        state.phase = "live";
+        state.holes = 0;
     }
   }
 
-  #answered(frame: SubFrame): void {
-    const asked = Math.max(0, this.#state.asked - 1);
-    this.#set({ asked });
-    if (asked > 0) return;
-    const { outcome, e: epoch = "", from = 1 } = frame;
+  #answered({ outcome, e: epoch = "", from = 1, more = false, code = "forbidden", msg = "" }: SubFrame): void {
+    const { state } = this;
+    state.asked = Math.max(0, state.asked - 1);
+    if (state.asked) return;
+    state.outcome = outcome;
     if (outcome === "denied") {
-      const refusal = { code: frame.code ?? "forbidden", message: frame.msg ?? "" };
-      return this.#set({ phase: "denied", outcome, refusal });
+      state.phase = outcome;
+      state.refusal = new HoldfastError(code, msg);
+      return;
     }
-    const { tag, have } = this.#state;
-    const goesOn = outcome === "continuous" && tag !== undefined;
-    this.#set({ phase: "catching-up", outcome, refusal: undefined, epoch });
-    if (goesOn) return from > have + 1 ? this.#foundHole() : undefined;
-    this.#entries = [];
-    this.#states = new Map();
-    this.#set({ have: from - 1, tag: from === 1 ? 0 : undefined, first: from, more: frame.more === true });
+    state.phase = "catching-up";
+    state.refusal = undefined;
+    state.epoch = epoch;
+    if (outcome === "continuous" && state.tag !== undefined) {
+      if (from > state.have + 1) this.#foundHole();
+      return;
+    }
+    state.have = from - 1;
+    state.tag = from === 1 ? 0 : undefined;
+    state.first = from;
+    state.more = more;
+    state.entries = [];
+    state.states = new Map();
   }
 
   #entry(frame: EntryFrame | RunFrame): void {
-    const { have, epoch } = this.#state;
-    if (frame.o <= have) return this.#restated(frame);
-    const otherLog = frame.e !== undefined && epoch !== "" && frame.e !== epoch;
-    if ((frame.f ?? frame.o) > have + 1 || otherLog) return this.#foundHole();
+    const { state } = this;
+    const { o, f = o, g, e = state.epoch } = frame;
+    if (f > state.have + 1 || (state.epoch && e !== state.epoch)) return this.#foundHole();
     const entry = entryOf(frame);
     if (entry) this.#put(entry);
-    if (entry?.kind === "message") this.#added.push(entry);
-    this.#set({ have: frame.o, tag: frame.g, epoch: frame.e ?? epoch });
+    if (entry?.kind === "message") this.added.push(entry);
+    this.#stopped(entry);
+    state.have = o;
+    state.tag = g;
+    state.epoch = e;
+  }
+
+  /** What an event says of a run's stop stands in the run too. That may know of the outcome already. */
+  #stopped(entry: Entry | undefined): void {
+    const stop = stopTold(entry);
+    const run = this.#run(stop?.run ?? 0);
+    if (stop && run && !(run.stop && stop.state === "requested")) this.#put({ ...run, stop: stopFrom(stop) });
   }
 
   /** An entry at or before the position is a repeat, but for runs and states before the window, and runs that grew. */
   #restated(frame: EntryFrame | RunFrame): void {
+    const { entries, states, first } = this.state;
     const entry = entryOf(frame);
-    const held = this.#find(frame.o);
-    const inWindow = frame.o >= this.#state.first;
-    if (entry?.kind === "state" && !held && !inWindow) {
-      const latest = (this.#states ?? this.#state.states).get(entry.key);
-      if (!latest || latest.offset < entry.offset) this.#put(entry);
+    if (entry?.kind !== "state" && entry?.kind !== "run") return;
+    const { offset } = entry;
+    const run = this.#run(offset);
+    if (entry.kind === "run" && run) {
+      const ended = entry.fragments === run.fragments && run.status === "open";
+      if (ended || entry.fragments > run.fragments) this.#put(entry);
+    } else if (offset < first && entries[indexOf(entries, offset)]?.offset !== offset) {
+      const latest = entry.kind === "state" ? states.get(entry.key) : undefined;
+      if (!latest || latest.offset < offset) this.#put(entry);
     }
-    if (entry?.kind !== "run") return;
-    if (held?.kind !== "run") {
-      if (!held && !inWindow) this.#put(entry);
-      return;
-    }
-    const grew = entry.fragments > held.fragments;
-    const changed = entry.fragments === held.fragments && held.status === "open";
-    if (grew || changed) this.#put(entry);
   }
 
-  #fragment(frame: FragFrame): void {
-    const run = this.#find(frame.o);
-    if (run?.kind !== "run") return frame.o > this.#state.have ? this.#foundHole() : undefined;
-    if (frame.n <= run.fragments) return;
-    if (run.status !== "open" || frame.n - (frame.m ?? 1) !== run.fragments) return this.#foundHole();
-    this.#put(grown(run, [frame], frame.n, frame.h));
-  }
-
-  #end(frame: EndFrame): void {
-    const run = this.#find(frame.o);
-    if (run?.kind !== "run") return frame.o > this.#state.have ? this.#foundHole() : undefined;
-    if (run.status !== "open") return;
-    // The tag is over all fragments: equal, the text is what the producer wrote.
-    if (frame.n !== run.fragments || frame.h !== run.chain) return this.#foundHole();
-    this.#put({ ...run, status: frame.status, end: frame.data });
+  /** More of a run, or its end. */
+  #progress(frame: FragFrame | EndFrame): void {
+    const { o, n, h } = frame;
+    const run = this.#run(o);
+    if (!run) return o > this.state.have ? this.#foundHole() : undefined;
+    const open = run.status === "open";
+    if (frame.t === "frag") {
+      if (n <= run.fragments) return;
+      if (!open || n - (frame.m ?? 1) !== run.fragments) return this.#foundHole();
+      this.#put(grown(run, [frame], n, h));
+    } else if (open) {
+      // The tag is over all fragments: equal, the text is what the producer wrote.
+      if (n !== run.fragments || h !== run.chain) return this.#foundHole();
+      this.#put({ ...run, status: frame.status, end: frame.data });
+    }
   }
 
   /** A second hole without having been live means that the cursor itself does not fit: begin anew without it. */
   #foundHole(): void {
-    const holes = this.#state.holes + 1;
-    if (holes > MAX_HOLES) {
-      const refusal = { code: "internal", message: "what the server sends of this session has holes" };
-      return this.#set({ phase: "denied", refusal });
+    const { state } = this;
+    if (state.holes === MAX_HOLES) {
+      state.phase = "denied";
+      state.refusal = new HoldfastError("internal", "the session has holes");
+      return;
     }
-    this.#hole = true;
-    this.#set({ phase: "pending", holes });
-    if (holes > 1) this.#set({ tag: undefined });
+    this.resubscribe = true;
+    state.phase = "pending";
+    if (state.holes++) state.tag = undefined;
   }
 
   #put(entry: Entry): void {
-    this.#entries ??= [...this.#state.entries];
-    const entries = this.#entries;
+    const { state } = this;
+    const entries = state.entries === this.#before.entries ? [...state.entries] : (state.entries as Entry[]);
+    state.entries = entries;
     if (entry.kind === "state") {
-      this.#states ??= new Map(this.#state.states);
-      const older = this.#states.get(entry.key);
+      const older = state.states.get(entry.key);
       if (older) entries.splice(indexOf(entries, older.offset), 1);
-      this.#states.set(entry.key, entry);
+      const states = state.states === this.#before.states ? new Map(state.states) : state.states;
+      state.states = (states as Map<string, StateEntry>).set(entry.key, entry);
     }
     const i = indexOf(entries, entry.offset);
     entries.splice(i, entries[i]?.offset === entry.offset ? 1 : 0, entry);
   }
 
-  #find(offset: number): Entry | undefined {
-    const entries = this.#entries ?? this.#state.entries;
+  #run(offset: number): RunEntry | undefined {
+    const { entries } = this.state;
     const entry = entries[indexOf(entries, offset)];
-    return entry?.offset === offset ? entry : undefined;
-  }
-
-  #set(change: Partial<SessionState>): void {
-    this.#state = { ...this.#state, ...change };
+    return entry?.kind === "run" && entry.offset === offset ? entry : undefined;
   }
 }
 
-/** The index of the entry at the offset, or where it would stand. */
+/** The index of the entry at the offset, or where it would stand. From the end: mostly it is there. */
 function indexOf(entries: readonly Entry[], offset: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const mid = (low + high) >> 1;
-    if ((entries[mid]?.offset ?? 0) < offset) low = mid + 1;
-    else high = mid;
-  }
-  return low;
+  let i = entries.length;
+  while ((entries[i - 1]?.offset ?? -1) >= offset) i--;
+  return i;
 }

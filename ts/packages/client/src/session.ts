@@ -1,23 +1,11 @@
-import { Deferred } from "./deferred.ts";
+import type { Client } from "./client.ts";
 import type { Entry, StateEntry } from "./entry.ts";
-import type { Cancel, Env } from "./env/env.ts";
-import { HoldfastError } from "./errors.ts";
+import type { Cancel } from "./env/env.ts";
+import type { HoldfastError } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
-import type { Sending } from "./outbox.ts";
-import type { SessionCache } from "./session-cache.ts";
-import { apply, asked, cachedOf, cursorOf, cut, type Phase, type SessionState } from "./session-state.ts";
-import { UNREAD, withCached, withPage } from "./session-state.ts";
-import type {
-  ClientFrame,
-  ErrFrame,
-  MembersFrame,
-  Outcome,
-  PageFrame,
-  SessionFrame,
-  SignalFrame,
-  SubItem,
-  WindowsFrame,
-} from "./wire.ts";
+import type { Ack, Command, Sending } from "./outbox.ts";
+import { apply, asked, cursorOf, cut, type Phase, type SessionState, UNREAD } from "./session-state.ts";
+import type { MembersFrame, Outcome, SessionFrame, SignalFrame, SubItem, WindowsFrame } from "./wire.ts";
 
 export interface SessionOptions {
   /** How many entries to begin with. The server's default is 50, its limit 1000. */
@@ -42,7 +30,7 @@ export interface SessionSnapshot {
   /** How the server answered last: `continuous` if nothing had to be dropped. */
   readonly outcome: Outcome | undefined;
   readonly error: HoldfastError | undefined;
-  /** Whether there are entries before the first; get them with older(). */
+  /** Whether there are entries before the first; get them with older(session). */
   readonly hasOlder: boolean;
 }
 
@@ -53,78 +41,55 @@ export interface Signal {
   readonly client: string;
 }
 
-/** What a session asks of its client. */
-export interface SessionOwner {
-  readonly env: Env;
-  readonly cache: SessionCache | undefined;
-  readonly open: boolean;
-  write(frame: ClientFrame): void;
-  send(session: string, data: unknown): Sending;
-  outbox(session: string): readonly Sending[];
-  /** Entries have been applied: `added` at the end, up to offset `have`. */
-  applied(session: string, added: readonly Entry[], have: number): void;
-  phaseChanged(): void;
-  closed(session: Session): void;
-}
-
 /** While catching up, entries are shown together: at the end, or after so many ms if it takes longer. */
 const CATCH_UP_BATCH = 200;
-
-/** What is kept for the next page: so many entries, so many ms after a change. */
-const CACHED = 200;
-const CACHE_PAUSE = 2_000;
-
-interface PageWanted {
-  readonly limit: number;
-  /** Settles with whether there are still more. */
-  readonly answer: Deferred<boolean>;
-  /** The request under way: its id, and the offset that it asked before. */
-  asked: { readonly id: string; readonly before: number } | undefined;
-}
 
 /** One session, as this client reads it. Made by Client.session. */
 export class Session {
   readonly id: string;
-  readonly #owner: SessionOwner;
+  readonly #client: Client;
   readonly #last: number | undefined;
   readonly #listeners = new Listeners<void>();
   readonly #signals = new Listeners<Signal>();
+  /** @internal Called when the reading ends. */
+  readonly ending = new Listeners<void>();
+  /** @internal How often it was asked for, and not closed. */
+  holders = 0;
 
-  #state: SessionState = UNREAD;
+  /** @internal Are told who else is there, if that was asked for. */
+  readonly members = new Listeners<MembersFrame>();
+  /** @internal How this window's reading stands beside the user's others; see placeOf. */
+  windows: WindowsFrame | undefined;
+  /** What goes with the next subscription. */
+  #more: Pick<SubItem, "act" | "watch"> = { act: "open" };
+
+  #state = UNREAD;
   #snapshot: SessionSnapshot | undefined;
-  #notifying = false;
 
   /** Frames that have come and are not applied yet. */
   #inbox: SessionFrame[] = [];
   #catchingUp = false;
   #flushing: Cancel | undefined;
-  #saving: Cancel | undefined;
-
-  /** What goes with the next subscription, and whom else it tells what comes of that. */
-  #more: Pick<SubItem, "act" | "watch"> = { act: "open" };
-  /** @internal Are told who else is there, if that was asked for. */
-  readonly members = new Listeners<MembersFrame>();
-  /** @internal How this window's reading stands beside the user's others; see placeOf. */
-  windows: WindowsFrame | undefined;
-
-  #page: PageWanted | undefined;
-  #pages = 0;
 
   /** @internal */
-  constructor(owner: SessionOwner, id: string, options: SessionOptions) {
-    this.#owner = owner;
+  constructor(client: Client, id: string, { last }: SessionOptions) {
+    this.#client = client;
     this.id = id;
-    this.#last = options.last;
-    void owner.cache?.load(id).then(
-      (cached) => cached && this.#set(withCached(this.#state, cached)),
-      () => {},
-    );
+    this.#last = last;
   }
 
   /** Everything at once; the same object until something changes. */
   get snapshot(): SessionSnapshot {
-    this.#snapshot ??= this.#take();
-    return this.#snapshot;
+    const { entries, states, phase: status, outcome, refusal: error, more: hasOlder } = this.#state;
+    return (this.#snapshot ??= {
+      entries,
+      states,
+      outbox: this.#client.outbox.of(this.id),
+      status,
+      outcome,
+      error,
+      hasOlder,
+    });
   }
 
   get entries(): readonly Entry[] {
@@ -165,44 +130,34 @@ export class Session {
    * reload of the page.
    */
   send(data: unknown): Sending {
-    return this.#owner.send(this.id, data);
+    return this.#client.outbox.add(this.id, data, this.#client.max);
+  }
+
+  /**
+   * Asks for something that is no message; stop() and its like are made of it. It is sent again over every reconnect
+   * until it is answered: resolves then, and rejects if it is refused, by the server's code, or if the client is closed.
+   */
+  command(command: Command): Promise<Ack> {
+    return this.#client.outbox.command(this.id, command);
   }
 
   /** Tells whoever is connected now; lost where nobody is, or where there is no connection. */
   signal(data: unknown): void {
-    if (this.#owner.open) this.#owner.write({ t: "signal", s: this.id, data });
+    this.#client.link.send({ t: "signal", s: this.id, data });
   }
 
   onSignal(listener: (signal: Signal) => void): () => void {
     return this.#signals.add(listener);
   }
 
-  /**
-   * Gets up to `limit` (1 to 200) entries before the first. Resolves once they are among the entries, with whether there
-   * are still more; asked again meanwhile, it is the same answer. Waits for a connection if there is none.
-   */
-  older(limit = 50): Promise<boolean> {
-    if (this.#page) return this.#page.answer.promise;
-    if (this.#state.phase === "live" && !this.#state.more) return Promise.resolve(false);
-    const answer = new Deferred<boolean>();
-    this.#page = { limit, answer, asked: undefined };
-    this.#askForPage();
-    return answer.promise;
-  }
-
   /** Ends the reading. Where session() was called several times for this id, the last close does. */
   close(): void {
-    this.#owner.closed(this);
-  }
-
-  /** @internal */
-  get owner(): SessionOwner {
-    return this.#owner;
-  }
-
-  /** @internal Up to which offset the entries reach. */
-  get have(): number {
-    return this.#state.have;
+    const { sessions, link } = this.#client;
+    if (--this.holders !== 0) return;
+    sessions.delete(this.id);
+    this.end();
+    link.send({ t: "unsub", s: this.id });
+    this.#client.changed();
   }
 
   /** @internal All that is held, with what has come and was not shown yet. */
@@ -213,21 +168,25 @@ export class Session {
 
   /** @internal The subscription for a new connection, or for this one anew. */
   ask(): SubItem {
-    this.#flush();
-    this.#set(asked(this.#state));
-    const cur = cursorOf(this.#state);
-    return {
-      s: this.id,
-      ...(this.#last !== undefined && { last: this.#last }),
-      ...(cur && { cur }),
-      ...this.#more,
-    };
+    this.adopt(asked(this.held));
+    return { s: this.id, last: this.#last, cur: cursorOf(this.#state), ...this.#more };
+  }
+
+  /** @internal Subscribes anew, where there is a connection. */
+  resume(): void {
+    const { link } = this.#client;
+    if (link.open) link.send({ t: "sub", ...this.ask() });
   }
 
   /** @internal Asks anew: with an act of the user, or to be told who else is there. */
   again(more: Pick<SubItem, "act" | "watch">): void {
     this.#more = { ...this.#more, ...more };
-    if (this.#owner.open) this.#owner.write({ t: "sub", ...this.ask() });
+    this.resume();
+  }
+
+  /** @internal */
+  get client(): Client {
+    return this.#client;
   }
 
   /** @internal */
@@ -239,137 +198,60 @@ export class Session {
 
   /** @internal */
   take(frame: SessionFrame): void {
-    // An act is over when it is answered.
-    if (frame.t === "sub") this.#more = this.#more.watch ? { watch: true } : {};
     this.#inbox.push(frame);
+    // An act is over when it is answered.
+    if (frame.t === "sub") this.#more = { watch: this.#more.watch };
     if (frame.t === "sub") this.#catchingUp = frame.outcome !== "denied";
     if (frame.t === "live") this.#catchingUp = false;
-    const { env } = this.#owner;
-    if (this.#catchingUp) {
-      this.#flushing ??= env.timer(() => this.#flush(), CATCH_UP_BATCH);
-    } else if (this.#inbox.length === 1 || frame.t === "live" || frame.t === "sub") {
-      env.soon(() => this.#flush());
-    }
+    const { env } = this.#client;
+    const flush = () => this.#flush();
+    if (this.#catchingUp) this.#flushing ??= env.timer(flush, CATCH_UP_BATCH);
+    else env.soon(flush);
   }
 
   /** @internal */
-  takePage(frame: PageFrame): void {
-    this.#flush();
-    const page = this.#page;
-    if (page?.asked?.id !== frame.id) return;
-    const state = withPage(this.#state, frame, page.asked.before);
-    if (state === this.#state) {
-      // The session was answered anew meanwhile, and begins elsewhere now.
-      page.asked = undefined;
-      return this.#askForPage();
-    }
-    this.#page = undefined;
-    this.#set(state);
-    page.answer.resolve(state.more);
-  }
-
-  /** @internal */
-  takeSignal(frame: SignalFrame): void {
-    this.#signals.tell({ data: frame.data, user: frame.u ?? "", client: frame.c ?? "" });
-  }
-
-  /** @internal A subscription or a page was refused. */
-  refused(frame: ErrFrame): void {
-    if (frame.re === "sub") {
-      return this.take({ t: "sub", s: this.id, outcome: "denied", code: frame.code, msg: frame.msg });
-    }
-    if (frame.re === "page" && this.#page?.asked?.id === frame.id) this.#failPage(frame.code, frame.msg);
+  takeSignal({ data, u: user = "", c: client = "" }: SignalFrame): void {
+    this.#signals.tell({ data, user, client });
   }
 
   /** @internal The connection is gone. */
   cut(): void {
-    this.#flush();
     this.#catchingUp = false;
-    if (this.#page) this.#page.asked = undefined;
-    this.#set(cut(this.#state));
-  }
-
-  /** @internal Keeps what is there for the next page, now. */
-  save(): void {
-    this.#saving?.();
-    this.#saving = undefined;
-    const cached = cachedOf(this.#state, this.#owner.env.now(), CACHED);
-    if (cached) this.#owner.cache?.save(this.id, cached);
+    this.adopt(cut(this.held));
   }
 
   /** @internal */
   end(): void {
+    this.ending.tell();
     this.#flushing?.();
-    if (this.#saving) this.save();
-    this.#failPage("closed", "the session was closed");
     this.#listeners.clear();
     this.members.clear();
-    this.#signals.clear();
   }
 
   /** @internal Something that the snapshot shows has changed. */
   changed(): void {
     this.#snapshot = undefined;
-    if (this.#notifying) return;
-    this.#notifying = true;
-    this.#owner.env.soon(() => {
-      this.#notifying = false;
-      this.#listeners.tell();
-    });
+    this.#listeners.tellSoon(this.#client.env, () => {});
   }
 
-  #take(): SessionSnapshot {
-    const { entries, states, phase, outcome, refusal, more } = this.#state;
-    return {
-      entries,
-      states,
-      outbox: this.#owner.outbox(this.id),
-      status: phase,
-      outcome,
-      error: refusal && new HoldfastError(refusal.code, refusal.message),
-      hasOlder: more,
-    };
+  /** @internal Holds another state. */
+  adopt(state: SessionState): void {
+    const before = this.#state;
+    if (state === before) return;
+    this.#state = state;
+    this.changed();
+    if (state.phase !== before.phase) this.#client.changed();
   }
 
   #flush(): void {
     this.#flushing?.();
     this.#flushing = undefined;
     if (!this.#inbox.length) return;
-    const frames = this.#inbox;
-    this.#inbox = [];
-    const { state, added, resubscribe } = apply(this.#state, frames);
-    this.#set(state);
-    this.#owner.applied(this.id, added, state.have);
-    if (this.#owner.cache) this.#saving ??= this.#owner.env.timer(() => this.save(), CACHE_PAUSE);
-    if (resubscribe && this.#owner.open) this.#owner.write({ t: "sub", ...this.ask() });
-    this.#askForPage();
-  }
-
-  #askForPage(): void {
-    const page = this.#page;
-    const { phase, first, more, refusal } = this.#state;
-    if (!page) return;
-    if (phase === "denied") return this.#failPage(refusal?.code ?? "forbidden", refusal?.message ?? "");
-    if (page.asked || phase !== "live" || !this.#owner.open) return;
-    if (!more) {
-      this.#page = undefined;
-      return page.answer.resolve(false);
-    }
-    page.asked = { id: `p${++this.#pages}`, before: first };
-    this.#owner.write({ t: "page", id: page.asked.id, s: this.id, before: first, limit: page.limit });
-  }
-
-  #failPage(code: string, message: string): void {
-    const page = this.#page;
-    this.#page = undefined;
-    page?.answer.reject(new HoldfastError(code, message));
-  }
-
-  #set(state: SessionState): void {
-    if (state === this.#state) return;
-    const moved = state.phase !== this.#state.phase;
-    this.#state = state;
-    this.changed();
-    if (moved) this.#owner.phaseChanged();
+    const { state, added, resubscribe } = apply(this.#state, this.#inbox.splice(0));
+    this.adopt(state);
+    const { outbox } = this.#client;
+    for (const { id, offset, at } of added) outbox.arrived(id, { offset, at });
+    outbox.shown(this.id, state.have);
+    if (resubscribe) this.resume();
   }
 }

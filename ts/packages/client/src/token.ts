@@ -10,9 +10,10 @@ const PATIENCE = 10_000;
 /** The token in use, and when it has to be replaced. */
 export class Token {
   readonly #source: TokenSource;
-  #value: string | undefined;
+  /** The latest token, whether or not it still serves; "" before the first. */
+  value = "";
   /** By this machine's clock. */
-  #expires = Number.POSITIVE_INFINITY;
+  #expires = 0;
   #pending: Promise<string> | undefined;
   #askedAt = 0;
 
@@ -20,24 +21,14 @@ export class Token {
     this.#source = source;
   }
 
-  /** The latest token, whether or not it still serves; "" before the first. */
-  get value(): string {
-    return this.#value ?? "";
+  /** Whether there is one that may still be used. */
+  usable(now: number): boolean {
+    return now < this.#expires - MARGIN;
   }
 
-  /** The token, if there is one that may still be used. */
-  usable(now: number): string | undefined {
-    return now < this.#expires - MARGIN ? this.#value : undefined;
-  }
-
-  /** The server has said how long the token lasts; undefined means for ever. */
-  lasts(ms: number | undefined, now: number): void {
-    this.#expires = ms === undefined ? Number.POSITIVE_INFINITY : now + ms;
-  }
-
-  /** The server does not take it. */
-  spoil(): void {
-    this.#expires = 0;
+  /** The server has said until when the token lasts; 0 means that it does not take it. */
+  lasts(until = Infinity): void {
+    this.#expires = until;
   }
 
   /**
@@ -46,19 +37,19 @@ export class Token {
    */
   fetch(now: number): Promise<string> {
     if (this.#pending && Math.abs(now - this.#askedAt) < PATIENCE) return this.#pending;
-    const source = this.#source;
     this.#askedAt = now;
-    const pending = Promise.resolve()
-      .then(() => (typeof source === "string" ? source : source()))
-      .then((value) => {
-        this.#value = value;
-        this.#expires = Number.POSITIVE_INFINITY;
-        return value;
-      })
-      .finally(() => {
-        if (this.#pending === pending) this.#pending = undefined;
-      });
+    const pending = this.#ask().finally(() => {
+      if (this.#pending === pending) this.#pending = undefined;
+    });
     this.#pending = pending;
     return pending;
+  }
+
+  async #ask(): Promise<string> {
+    const source = this.#source;
+    const value = await (typeof source === "string" ? source : source());
+    this.value = value;
+    this.lasts();
+    return value;
   }
 }

@@ -2,10 +2,7 @@
 export const AGENT = "holdfast-js/0.1";
 
 /** A path below the client's url, whose query stays at the end. */
-export function below(url: string, path: string | number): string {
-  const cut = url.search(/[?#]|$/);
-  return `${url.slice(0, cut).replace(/\/+$/, "")}/${path}${url.slice(cut)}`;
-}
+export const below = (url: string, path: string | number) => url.replace(/\/*($|[?#])/, `/${path}$1`);
 
 /** The same, for HTTP. */
 export const httpUrl = (url: string, path: string) => below(url, path).replace(/^ws/, "http");

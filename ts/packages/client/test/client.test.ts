@@ -1,6 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import type { RunEntry } from "../src/entry.ts";
 import { HoldfastError } from "../src/errors.ts";
+import { older } from "../src/older.ts";
+import type { ServerFrame } from "../src/wire.ts";
 import { connected, env, make, server, texts } from "./stage.ts";
 
 describe("connecting", () => {
@@ -93,12 +95,12 @@ describe("connecting", () => {
 
   it("says why where there is no WebSocket", async () => {
     env.open = () => {
-      throw new HoldfastError("unsupported", "no WebSocket here");
+      throw new ReferenceError("WebSocket is not defined");
     };
     const client = make();
     client.connect();
     await env.settle();
-    expect(client.status).toMatchObject({ state: "ended", reason: "no WebSocket here" });
+    expect(client.status).toMatchObject({ state: "ended", reason: "WebSocket is not defined" });
   });
 
   it("refuses what cannot be", async () => {
@@ -316,6 +318,33 @@ describe("reading", () => {
     expect([chat.status, texts(chat.entries)]).toEqual(["live", [1]]);
   });
 
+  it("skips what it does not know, and is not led astray by frames without their figures", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    const log = server.log("chat");
+    log.append("message", 1);
+    const run = log.openRun();
+    log.grow(run, { p: "", d: "Hel" });
+    await env.settle();
+    const broken = [
+      { t: "hologram", s: "chat", o: 9 },
+      { t: "constructor" },
+      { t: "entry", s: "chat", k: "message" },
+      { t: "run", s: "chat", status: "open" },
+      { t: "frag", s: "chat", o: 2, d: "?" },
+      { t: "end", s: "chat", o: 2, status: "complete" },
+      { t: "live", s: "chat" },
+      { t: "err" },
+    ];
+    for (const frame of broken) server.say(frame as unknown as ServerFrame);
+    await env.settle();
+    log.grow(run, { p: "", d: "lo" });
+    log.append("message", 3);
+    await env.settle();
+    expect([chat.status, client.status.state, chat.entries.length]).toEqual(["live", "live", 3]);
+    expect((chat.entries[1] as RunEntry).text).toBe("Hello");
+  });
+
   it("keeps showing the old until the new is there, and shows a long catching up as it comes", async () => {
     const client = await connected();
     const chat = client.session("chat");
@@ -370,15 +399,15 @@ describe("reading", () => {
     const client = await connected();
     const chat = client.session("chat", { last: 10 });
     await env.settle();
-    const asked = chat.older(60);
-    expect(chat.older(5)).toBe(asked);
+    const asked = older(chat, 60);
+    expect(older(chat, 5)).toBe(asked);
     env.pipe.end();
     await env.advance(5_000);
     expect(await asked).toBe(true);
     expect(chat.entries).toHaveLength(70);
-    expect(await settled(chat.older(60))).toBe(false);
+    expect(await settled(older(chat, 60))).toBe(false);
     expect(texts(chat.entries)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
-    expect(await settled(chat.older())).toBe(false);
+    expect(await settled(older(chat))).toBe(false);
   });
 
   it("does not leave those waiting who asked for older entries of a session that ends", async () => {
@@ -388,7 +417,7 @@ describe("reading", () => {
     const chat = client.session("chat", { last: 10 });
     await env.settle();
     client.disconnect();
-    const asked = chat.older();
+    const asked = older(chat);
     chat.close();
     await expect(asked).rejects.toMatchObject({ code: "closed" });
   });

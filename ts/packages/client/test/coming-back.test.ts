@@ -64,10 +64,11 @@ describe("a page that comes and goes", () => {
     client.connect();
     await env.settle();
     expect(server.of("hello")).toMatchObject([{ hidden: true }]);
+    // One after 5 s or so, when nothing loads any more: that round trip can be relied on.
     await env.advance(24_000);
-    expect(server.of("ping")).toHaveLength(0);
-    await env.advance(2_000);
     expect(server.of("ping")).toHaveLength(1);
+    await env.advance(7_000);
+    expect(server.of("ping")).toHaveLength(2);
   });
 
   it.each([
@@ -101,14 +102,36 @@ describe("a page that comes and goes", () => {
     expect(server.of("bye").at(-1)).toEqual({ t: "bye" });
   });
 
-  it("dials at once after it was stopped, and keeps what still lives", async () => {
+  it("dials a moment after it was stopped, and keeps what still lives", async () => {
     const client = await connected();
+    const first = env.pipe;
+    const { onSend } = first;
+    let ping = "";
     env.sleep(20_000);
+    first.onSend = (text) => (ping = text);
     env.signal("resumed");
+    await env.advance(19);
+    expect(env.pipes).toHaveLength(1);
+    // A dial that hangs.
+    env.onDial = () => {};
+    await env.advance(1);
     expect(env.pipes).toHaveLength(2);
+    onSend(ping);
     await env.advance(100);
     expect([client.status.state, env.pipes.map((p) => p.living)]).toEqual(["live", [true, false]]);
     expect(server.of("take")).toHaveLength(0);
+  });
+
+  it("dials with hello, where the browser says at once that it has cut the connection", async () => {
+    env.greets = true;
+    const client = await connected();
+    env.sleep(20_000);
+    env.signal("resumed");
+    env.pipe.events.closed(1006, "");
+    expect([client.status.state, env.pipes.length]).toEqual(["connecting", 2]);
+    expect(env.pipe.sent.map((text) => JSON.parse(text) as object)).toMatchObject([{ t: "hello", subs: [] }]);
+    await env.settle();
+    expect([client.status.state, env.pipes.length]).toEqual(["live", 2]);
   });
 
   it("takes a network that came back, another network, and a phone's pocket for as grave", async () => {
@@ -116,9 +139,11 @@ describe("a page that comes and goes", () => {
     const dialed = async (signal: () => void) => {
       const before = env.pipes.length;
       await env.advance(6_000);
+      env.pipe.onSend = () => {};
       signal();
+      await env.advance(30);
       const now = env.pipes.length - before;
-      await env.advance(100);
+      await env.advance(2_000);
       return now;
     };
     expect(await dialed(() => env.signal("online"))).toBe(0);

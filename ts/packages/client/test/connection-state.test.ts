@@ -53,22 +53,22 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
       expect(world.state.name).toBe("live");
       world.advance(2_870);
     }
-    expect([world.state.memory.dials, world.faults]).toEqual([1, []]);
+    expect([world.state.dials, world.faults]).toEqual([1, []]);
   });
 
-  it("a link that is surely dead: a dial and one round trip, begun at once", () => {
+  it("a link that is surely dead: a dial and one round trip, begun almost at once", () => {
     const world = connected();
     world.zombify();
     world.take(certainly);
-    expect(untilLive(world)).toBeLessThanOrEqual(4 * world.rtt + 10);
-    expect(world.state.memory.dials).toBe(2);
+    expect(untilLive(world)).toBeLessThanOrEqual(20 + 4 * world.rtt + 10);
+    expect(world.state.dials).toBe(2);
   });
 
   it("a link that all speaks against, and that lives: kept, for a dial that nobody sees", () => {
     const world = connected();
     world.take(certainly);
     expect(untilLive(world)).toBeLessThanOrEqual(110);
-    expect([world.state.memory.dials, world.sockets.has(1)]).toEqual([2, true]);
+    expect([world.state.dials, world.sockets.has(1)]).toEqual([2, true]);
   });
 
   it("a link that lies: the hedge and four round trips", () => {
@@ -76,7 +76,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.zombify();
     world.take(wake);
     expect(untilLive(world)).toBeLessThanOrEqual(180 + 4 * world.rtt + 10);
-    expect(world.state.memory.dials).toBe(2);
+    expect(world.state.dials).toBe(2);
   });
 
   it("a link that was reset after it had proved itself: at once", () => {
@@ -101,7 +101,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.server = "refusing";
     world.take(wake);
     world.advance(2_000);
-    expect(world.state.memory.dials).toBeGreaterThanOrEqual(1 + 5);
+    expect(world.state.dials).toBeGreaterThanOrEqual(1 + 5);
     world.server = "up";
     expect(untilLive(world)).toBeLessThan(3_000);
   });
@@ -118,7 +118,8 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
         if (how === "refusing") world.reset();
         else world.zombify();
         world.advance(6_000 + random() * 54_000);
-        expect(world.failedWithin(120_000)).toBeLessThanOrEqual(8);
+        // One in 30 s is beyond the budget, lest a dead gate keep everybody out.
+        expect(world.failedWithin(120_000)).toBeLessThanOrEqual(8 + 1);
         world.server = "up";
         times.push(untilLive(world));
       }
@@ -143,7 +144,56 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
     world.reset();
     world.advance(60_000);
     world.server = "up";
-    expect(untilLive(world)).toBeLessThanOrEqual(31_000);
+    expect(untilLive(world)).toBeLessThanOrEqual(33_000);
+  });
+
+  it("a gate that is broken, and a server that is gone for 8 s: back soon all the same", () => {
+    const times: number[] = [];
+    const random = dice(7);
+    for (let i = 0; i < 300; i++) {
+      const world = connected();
+      world.random = random;
+      world.gate = "broken";
+      world.server = "refusing";
+      world.reset();
+      world.advance(8_000);
+      world.server = "up";
+      times.push(untilLive(world));
+    }
+    expect(percentile(times, 0.5)).toBeLessThanOrEqual(2_200);
+    expect(percentile(times, 0.95)).toBeLessThanOrEqual(4_500);
+  });
+
+  it("a gate that says yes while dials fail: nobody who looks waits for two minutes", () => {
+    const world = connected();
+    world.gate = "open";
+    world.server = "refusing";
+    world.reset();
+    world.advance(60_000);
+    expect(world.failedWithin(120_000)).toBeLessThanOrEqual(8 + 4);
+    world.server = "up";
+    expect(untilLive(world)).toBeLessThanOrEqual(16_000);
+  });
+
+  it("a first round trip that took long is forgotten when a shorter one is known", () => {
+    const world = new World();
+    world.rtt = 400;
+    world.take({ type: "connect" });
+    world.advance(2_000);
+    world.rtt = 100;
+    world.advance(10_000);
+    world.zombify();
+    world.take(wake);
+    expect(untilLive(world)).toBeLessThanOrEqual(180 + 4 * world.rtt + 10);
+  });
+
+  it("a connection that the browser cut while it stopped the page: a dial, and no moment lost to doubt", () => {
+    const world = connected();
+    world.take({ ...certainly, hidden: true });
+    world.advance(3);
+    world.reset();
+    expect(world.state.name).toBe("dialing");
+    expect(world.state.failed).toEqual([]);
   });
 
   it("a server that accepts and closes at once is not dialed on and on", () => {
@@ -152,7 +202,7 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
       world.advance(600);
       world.reset();
     }
-    expect(world.state.memory.dials).toBeLessThanOrEqual(1 + 8);
+    expect(world.state.dials).toBeLessThanOrEqual(1 + 8);
     expect(world.faults).toEqual([]);
   });
 

@@ -8,6 +8,8 @@ import type {
   RunStatus,
   ServerFrame,
   SessionFrame,
+  StopItem,
+  StopState,
 } from "../src/wire.ts";
 import type { FakeEnv, FakePipe } from "./fake-env.ts";
 
@@ -17,6 +19,8 @@ interface LogRun {
   readonly fragments: Fragment[];
   status: RunStatus;
   end: unknown;
+  answers?: number;
+  stop?: StopItem;
 }
 
 interface LogEntry {
@@ -55,9 +59,9 @@ export class FakeLog {
     return { o: item.o, g: item.g, dup: false };
   }
 
-  openRun(data: unknown = { role: "assistant" }): number {
+  openRun(data: unknown = { role: "assistant" }, more: Pick<LogRun, "answers" | "stop"> = {}): number {
     const item = { ...this.#next(), k: "run", data };
-    this.entries.push({ item, run: { fragments: [], status: "open", end: undefined } });
+    this.entries.push({ item, run: { fragments: [], status: "open", end: undefined, ...more } });
     this.#tell(this.#entryFrame(item.o));
     return item.o;
   }
@@ -74,6 +78,29 @@ export class FakeLog {
     run.status = status;
     run.end = data;
     this.#tell(this.#endFrame(o));
+  }
+
+  /** A stop of a run, or of the answer that has not begun: its event, or that of its outcome. */
+  stop(stop: StopItem, on: { readonly run?: number; readonly answers?: number }): { o: number; g: number } {
+    if (on.run !== undefined) this.#run(on.run).stop = stop;
+    const by = stop.state === "requested" ? { id: stop.id } : {};
+    return this.append("event", { stop: { ...stop, ...on } }, by);
+  }
+
+  /** Who waits for their turns: while there are any, what is sent waits too. */
+  queue: { readonly id: string; readonly u: string; readonly at: number; readonly data: unknown }[] | undefined;
+
+  showQueue(out: readonly { readonly id: string; readonly u: string; readonly state: string }[] = []) {
+    const queue = this.queue ?? [];
+    const shown = { policy: "queue", turn: queue.length ? 1 : null, queue, ...(out.length && { out }) };
+    return this.append("state", shown, { key: "holdfast:turns" });
+  }
+
+  /** The next one has its turn. */
+  letIn(): void {
+    const next = this.queue?.shift();
+    if (next) this.append("message", next.data, { id: next.id, u: next.u, c: "me" });
+    this.showQueue();
   }
 
   /** The log is deleted, and another one begun. */
@@ -153,7 +180,7 @@ export class FakeLog {
     const first = f < o ? { f } : {};
     const { k, ...item } = entry.item;
     if (!entry.run) return { t: "entry", s: this.session, ...item, k, ...first };
-    const { fragments, status, end } = entry.run;
+    const { fragments, status, end, answers, stop } = entry.run;
     return {
       t: "run",
       s: this.session,
@@ -164,6 +191,8 @@ export class FakeLog {
       h: chain(fragments),
       body: merged(fragments).map(({ item: body }) => body),
       ...(end !== undefined && { end }),
+      ...(answers !== undefined && { answers }),
+      ...(stop && { stop }),
     };
   }
 
@@ -291,6 +320,10 @@ export class FakeServer {
         return;
       case "send":
         return this.#send(frame, pipe);
+      case "stop":
+        return this.#stop(frame, pipe);
+      case "queue":
+        return this.#queue(frame, pipe);
       case "page": {
         const { s, id, before = 0, limit = 50 } = frame;
         const log = this.log(s);
@@ -344,7 +377,36 @@ export class FakeServer {
   #send({ s, id, data }: Extract<ClientFrame, { t: "send" }>, pipe: FakePipe): void {
     const refusal = this.refuse(id);
     if (refusal) return this.say({ t: "err", re: "send", s, id, msg: "no", ...refusal }, pipe);
-    const { o, g, dup } = this.log(s).append("message", data, { id, u: "anna", c: "me" });
+    const log = this.log(s);
+    if (log.queue) {
+      const dup = log.queue.some((held) => held.id === id);
+      if (!dup) log.queue.push({ id, u: "anna", at: this.#env.now(), data });
+      const { o, g } = dup ? { o: log.head, g: log.head * 7 } : log.showQueue();
+      if (this.acks)
+        this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }), state: "queued" }, pipe);
+      return;
+    }
+    const { o, g, dup } = log.append("message", data, { id, u: "anna", c: "me" });
     if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }) }, pipe);
+  }
+
+  #stop({ s, id, run, answers }: Extract<ClientFrame, { t: "stop" }>, pipe: FakePipe): void {
+    const refusal = this.refuse(id);
+    if (refusal) return this.say({ t: "err", re: "stop", s, id, msg: "no", ...refusal }, pipe);
+    const state: StopState = "requested";
+    const on = { ...(run !== undefined && { run }), ...(answers !== undefined && { answers }) };
+    const { o, g } = this.log(s).stop({ id, u: "anna", c: "me", state }, on);
+    if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
+  }
+
+  #queue({ s, id, of, to, do: what }: Extract<ClientFrame, { t: "queue" }>, pipe: FakePipe): void {
+    const log = this.log(s);
+    const held = log.queue?.find((it) => it.id === of.id && it.u === (of.u ?? "anna"));
+    if (!held) return this.say({ t: "err", re: "queue", s, id, code: "conflict", msg: "it has had its turn" }, pipe);
+    log.queue = log.queue?.filter((it) => it !== held);
+    if (what === "move") log.queue?.splice(to ?? 0, 0, held);
+    const state = what === "move" ? "moved" : "withdrawn";
+    const { o, g } = log.showQueue(what === "move" ? [] : [{ id: held.id, u: held.u, state }]);
+    this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
   }
 }

@@ -84,6 +84,7 @@ describe("the machine's traces", () => {
       heard: true,
       pong: true,
       sent: true,
+      move: true,
       closed: true,
       timer: true,
     };

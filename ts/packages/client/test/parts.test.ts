@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { Connection } from "../src/connection.ts";
 import type { RunEntry } from "../src/entry.ts";
+import { keepLog } from "../src/log.ts";
+import { older } from "../src/older.ts";
 import type { Kept } from "../src/outbox-store.ts";
-import type { Cached, SessionCache } from "../src/session-cache.ts";
+import { type Cached, cached, type SessionCache } from "../src/session-cache.ts";
 import { connected, env, make, server, texts } from "./stage.ts";
 
 async function settled<T>(promise: Promise<T>): Promise<T> {
@@ -12,32 +14,32 @@ async function settled<T>(promise: Promise<T>): Promise<T> {
 
 describe("the log", () => {
   it("tells what happened, without tokens and messages, and is bounded", async () => {
-    const client = await connected({ token: "a secret" });
+    const client = await connected({ token: "a secret", log: keepLog });
     client.session("chat").send({ text: "private" });
     await env.settle();
-    const kinds = client.log.map(({ e }) => e);
+    const kinds = client.log?.records.map(({ e }) => e);
     expect(kinds).toEqual(expect.arrayContaining(["connect", "opened", "welcomed"]));
     for (let i = 0; i < 600; i++) {
       env.signal("offline");
       await env.advance(10);
     }
-    expect(client.log.length).toBe(500);
-    expect(JSON.stringify(client.log)).not.toMatch(/secret|private/);
+    expect(client.log?.records.length).toBe(500);
+    expect(JSON.stringify(client.log?.records)).not.toMatch(/secret|private/);
   });
 
   it("is sent when the server asks, and when the application does", async () => {
-    const client = await connected();
+    const client = await connected({ log: keepLog });
     server.say({ t: "report" });
     await env.settle();
-    await client.report("user");
+    await client.log?.report("user");
     expect(server.reports.map(({ reason }) => reason)).toEqual(["asked", "user"]);
     expect(server.reports[0]).toMatchObject({ token: "tok", client: client.clientId, log: expect.any(Array) });
     env.onFetch = () => ({ status: 429, text: "" });
-    await expect(client.report("user")).rejects.toMatchObject({ code: "unavailable" });
+    await expect(client.log?.report("user")).rejects.toMatchObject({ code: "unavailable" });
   });
 
   it("is sent when the server says that this client is at fault, and keeps to the limit", async () => {
-    await connected();
+    await connected({ log: keepLog });
     for (let i = 0; i < 600; i++) {
       env.signal("offline");
       await env.advance(10);
@@ -125,14 +127,14 @@ describe("a cache of sessions", () => {
     log.append("state", "dark", { key: "theme" });
     const run = log.openRun();
     log.grow(run, { p: "", d: "Hel" });
-    const first = await connected({ cache });
+    const first = await connected({ cache: cached(cache) });
     first.session("chat", { last: 260 });
     await env.advance(3_000);
     expect(cache.held.get("chat")?.entries.length).toBe(200);
     first.close();
 
     log.grow(run, { p: "", d: "lo" });
-    const second = make({ cache });
+    const second = make({ cache: cached(cache) });
     const chat = second.session("chat");
     await env.settle();
     expect(chat).toMatchObject({ status: "pending", hasOlder: true });
@@ -143,13 +145,13 @@ describe("a cache of sessions", () => {
     expect(server.of("hello").at(-1)?.subs[0]?.cur).toMatchObject({ o: 302 });
     expect([chat.status, chat.outcome]).toEqual(["live", "continuous"]);
     expect((chat.entries.at(-1) as RunEntry).text).toBe("Hello");
-    expect(await settled(chat.older(10))).toBe(true);
+    expect(await settled(older(chat, 10))).toBe(true);
     expect(texts(chat.entries).slice(0, 11)).toEqual(Array.from({ length: 11 }, (_, i) => 93 + i));
   });
 
   it("keeps what is there when the page is put away", async () => {
     const cache = memoryCache();
-    const client = await connected({ cache });
+    const client = await connected({ cache: cached(cache) });
     client.session("chat");
     await env.advance(3_000);
     server.log("chat").append("message", 1);
@@ -162,13 +164,13 @@ describe("a cache of sessions", () => {
     const cache = memoryCache();
     const log = server.log("chat");
     log.append("message", 1);
-    const first = await connected({ cache });
+    const first = await connected({ cache: cached(cache) });
     first.session("chat");
     await env.advance(3_000);
     first.close();
     log.replace("epoch00002");
     log.append("message", "other");
-    const client = await connected({ cache });
+    const client = await connected({ cache: cached(cache) });
     const chat = client.session("chat");
     await env.settle();
     expect(texts(chat.entries)).toEqual(["other"]);
@@ -176,7 +178,7 @@ describe("a cache of sessions", () => {
 
   it("that fails is none", async () => {
     const cache = { load: () => Promise.reject(new Error("broken")), save: () => {} };
-    const client = await connected({ cache });
+    const client = await connected({ cache: cached(cache) });
     server.log("chat").append("message", 1);
     const chat = client.session("chat");
     await env.settle();

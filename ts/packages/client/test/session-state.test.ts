@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Entry } from "../src/entry.ts";
-import { apply, asked, cursorOf, cut, type SessionState, UNREAD, withPage } from "../src/session-state.ts";
+import { withPage } from "../src/older.ts";
+import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../src/session-state.ts";
 import type { Cursor, ServerFrame, SessionFrame } from "../src/wire.ts";
 import { FakeLog } from "./fake-server.ts";
 

@@ -27,7 +27,7 @@ export class World {
 
   /** up: it answers; refusing: it refuses at once; silent: what is sent to it vanishes. */
   server: "up" | "refusing" | "silent" = "up";
-  gate: "as the server" | "broken" = "as the server";
+  gate: "as the server" | "broken" | "open" = "as the server";
   token: "there" | "late" | "missing" | "refused" = "there";
   rtt = 100;
 
@@ -131,7 +131,10 @@ export class World {
 
   #dial(n: number): void {
     const forgiven = 2 * this.stable.filter((t) => Math.abs(this.now - t) < 240_000).length;
-    if (this.failedWithin(120_000) >= 8 + forgiven && !this.#blessed) this.faults.push(`dial ${n} beyond the budget`);
+    const rare = Math.abs(this.now - (this.failed.at(-1) ?? 0)) >= 30_000;
+    if (this.failedWithin(120_000) >= 8 + forgiven && !this.#blessed && !rare) {
+      this.faults.push(`dial ${n} beyond the budget`);
+    }
     const { token } = this;
     const dialed = !this.#tokenless;
     const refused = token === "missing" || token === "refused";
@@ -187,8 +190,8 @@ export class World {
 
   #askGate(): void {
     const { server, gate } = this;
-    if (server === "silent") return this.#at(1_000, () => this.take({ type: "gate", ok: false }));
-    const ok = server === "up" && gate !== "broken";
+    if (server === "silent" && gate !== "open") return this.#at(1_000, () => this.take({ type: "gate", ok: false }));
+    const ok = gate === "open" || (server === "up" && gate !== "broken");
     this.#at(server === "up" ? this.rtt : 5, () => this.take({ type: "gate", ok }));
   }
 

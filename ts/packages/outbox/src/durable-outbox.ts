@@ -60,13 +60,13 @@ class DurableOutbox implements OutboxStore {
   #tab = "";
   #own: string;
   #n = 0;
-  /** Whether all of it is in the database, as far as is known. What is not is spilled into the tab's storage. */
+  /** Whether the database has taken what it was given last. */
   #safe = false;
 
   #adopt: (kept: readonly Kept[]) => void = () => {};
   #begun = false;
   #closed = false;
-  /** What an earlier page of this tab could not write, until it is handed over. */
+  /** What an earlier page of this tab has left in the tab's storage, until it is handed over. */
   #left: readonly Row[] = [];
   #timer: Cancel | undefined;
 
@@ -201,35 +201,33 @@ class DurableOutbox implements OutboxStore {
     this.#begun = true;
   }
 
-  /** Brings the database to what this page knows of a message. It begins in this very call, and needs no other. */
-  #write(id: string): void {
+  #writeAll(): void {
+    for (const row of this.#rows.values()) this.#rows.set(row.id, this.#mine(row));
+    this.#write(...this.#rows.keys());
+  }
+
+  /** Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. */
+  #write(...ids: readonly string[]): void {
+    this.#spill();
     const transaction = this.#db.begin("readwrite");
-    if (transaction) {
+    if (!transaction) return void (this.#safe = false);
+    for (const id of ids) {
       const row = this.#rows.get(id);
       const store = transaction.objectStore(STORE);
       if (row) store.put(row);
       else store.delete(id);
-      transaction.onabort = () => this.#spill();
-      // Else the transaction would stay open for what this page does next, and it may be killed before.
-      transaction.commit?.();
     }
-    if (!transaction || !this.#safe) this.#spill();
+    transaction.onabort = () => (this.#safe = false);
+    transaction.oncomplete = () => (this.#safe = true);
+    // Else the transaction would stay open for what this page does next, and it may be killed before.
+    transaction.commit?.();
   }
 
-  #writeAll(): void {
-    for (const row of this.#rows.values()) this.#rows.set(row.id, this.#mine(row));
-    const transaction = this.#db.begin("readwrite");
-    if (!transaction) return this.#spill();
-    for (const row of this.#rows.values()) transaction.objectStore(STORE).put(row);
-    transaction.onabort = () => this.#spill();
-    transaction.oncomplete = () => {
-      this.#safe = true;
-      this.#env.storage.set(`${this.#name}:rest`, null);
-    };
-  }
-
+  /**
+   * All of it lies in the tab's storage too: a page that is left takes along what waits for another tab's transaction,
+   * though it was committed, and the next page must not wait for a database that is slow to open.
+   */
   #spill(): void {
-    this.#safe = false;
     const rows = [...this.#left, ...this.#rows.values()];
     this.#env.storage.set(`${this.#name}:rest`, rows.length ? JSON.stringify(rows) : null);
   }

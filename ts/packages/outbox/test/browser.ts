@@ -14,6 +14,8 @@ export class FakeBrowser {
   readonly pages = new Set<Page>();
   readonly held = new Map<string, Page>();
   readonly waiting = new Map<string, Waiting[]>();
+  /** Another page's transaction is always before one's own, and whoever dies in the queue has written nothing. */
+  busy = false;
   #seed = 1;
 
   /** A page in a new tab, or in that whose storage is given. */
@@ -55,6 +57,7 @@ export class Page {
   readonly storage: Map<string, string>;
   readonly adopted: string[] = [];
   readonly #browser: FakeBrowser;
+  readonly #queued = new Set<IDBTransaction>();
   #dead = false;
 
   constructor(browser: FakeBrowser, storage: Map<string, string>) {
@@ -84,6 +87,7 @@ export class Page {
 
   kill(): void {
     this.#dead = true;
+    for (const transaction of this.#queued) transaction.abort();
     this.#browser.pages.delete(this);
     for (const queue of this.#browser.waiting.values()) {
       for (const waiting of [...queue]) if (waiting.page === this) queue.splice(queue.indexOf(waiting), 1);
@@ -118,7 +122,12 @@ export class Page {
     const begin = db.transaction.bind(db);
     db.transaction = (...args) => {
       if (this.#dead) throw new Error("this page is dead");
-      return begin(...args);
+      const transaction = begin(...args);
+      if (!this.#browser.busy) return transaction;
+      transaction.commit = () => {};
+      this.#queued.add(transaction);
+      transaction.addEventListener("complete", () => this.#queued.delete(transaction));
+      return transaction;
     };
   }
 

@@ -69,6 +69,40 @@ describe("one tab", () => {
     expect(next.adopted).toEqual(["a"]);
   });
 
+  it("loses nothing that waits for another tab's transaction when the page is left", async () => {
+    const browser = new FakeBrowser();
+    const page = browser.page();
+    const store = await opened(page, browser);
+    store.put(kept("a"));
+    await browser.rest();
+    browser.busy = true;
+    for (const id of ["b", "c"]) store.put(kept(id));
+    store.remove("b");
+    const next = page.reload();
+    browser.busy = false;
+    const again = await opened(next, browser);
+    expect(next.adopted).toEqual(["a", "c"]);
+    expect(again.lasts).toBe("browser");
+  });
+
+  it("keeps the order though the database opens late", async () => {
+    const browser = new FakeBrowser();
+    const first = browser.page();
+    (await opened(first, browser)).put(kept("a"));
+    await browser.rest();
+    const second = first.reload();
+    const { indexedDB, open } = blocked(browser.indexedDB);
+    const store = second.open({ indexedDB });
+    store.put(kept("b"));
+    await browser.advance(2_500);
+    expect(second.adopted).toEqual(["a"]);
+    open();
+    await browser.rest();
+    const third = second.reload();
+    await opened(third, browser);
+    expect(third.adopted).toEqual(["a", "b"]);
+  });
+
   it("loses nothing that is sent before the database is open, and sends what was there before it", async () => {
     const browser = new FakeBrowser();
     const first = browser.page();
@@ -277,7 +311,6 @@ describe("where the database fails", () => {
     full.mockRestore();
     await browser.advance(16_000);
     expect(again.lasts).toBe("browser");
-    expect(next.storage.has("holdfast:outbox::rest")).toBe(false);
     next.kill();
     const other = browser.page();
     await opened(other, browser);

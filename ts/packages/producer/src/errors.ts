@@ -30,6 +30,9 @@ export interface RunInfo {
   readonly status: RunStatus;
   readonly fence: number;
   readonly fragments: number;
+  /** The offset of the message that it answers, if it names one, and how it stands with a stop, if there is one. */
+  readonly answers?: number;
+  readonly stop?: { readonly id: string; readonly state: "requested" | "stopped" | "too_late" | "unreachable" };
 }
 
 export type RunStatus = "open" | "complete" | "stopped" | "failed" | "interrupted";

@@ -11,6 +11,11 @@ export interface ProducerOptions extends ApiOptions {
 export interface OpenRunOptions {
   /** Makes opening idempotent: where a run of this id is open in the session, that one is continued. */
   readonly id: string;
+  /**
+   * The offset of the message that it answers: a stop that was asked for of that answer before it began is for this run, whose
+   * signal then aborts at once.
+   */
+  readonly answers?: number;
   /** What readers get with the run from the beginning. */
   readonly data?: unknown;
   /** Become the producer of a run that another one may still be writing to; that one is refused from then on. */
@@ -42,6 +47,7 @@ export type Entry =
       readonly status: RunStatus;
       readonly body: readonly Segment[];
       readonly end: unknown;
+      readonly answers?: number;
     });
 
 /** What a user has sent, as the feed tells of it. */
@@ -63,11 +69,16 @@ export class Producer {
 
   /** Opens a run, or continues the one that its id opened. Rejects with the code run_ended where that has ended. */
   async openRun(session: string, options: OpenRunOptions): Promise<Run> {
-    const { id, data, takeOver, signal } = options;
+    const { id, answers, data, takeOver, signal } = options;
     const info = await this.#api.persist<RunInfo>({
       method: "POST",
       path: `${path(session)}/runs`,
-      body: { id, ...(data !== undefined && { data }), ...(takeOver && { takeOver }) },
+      body: {
+        id,
+        ...(answers !== undefined && { answers }),
+        ...(data !== undefined && { data }),
+        ...(takeOver && { takeOver }),
+      },
       signal,
     });
     if (info.status !== "open")
@@ -168,6 +179,7 @@ interface WireEntry {
     status: RunStatus;
     body: readonly { part?: string; text?: string; event?: unknown }[];
     end?: unknown;
+    answers?: number;
   };
 }
 
@@ -179,7 +191,8 @@ function entryOf(e: WireEntry): Entry {
   const body = (e.run?.body ?? []).map(({ part = "", text, event }): Segment =>
     text !== undefined ? { part, text } : { part, event },
   );
-  return { ...base, kind: "run", status: e.run?.status ?? "open", body, end: e.run?.end };
+  const { status = "open", end, answers } = e.run ?? {};
+  return { ...base, kind: "run", status, body, end, ...(answers !== undefined && { answers }) };
 }
 
 /** The lines of a body that are not blank. */

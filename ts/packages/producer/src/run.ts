@@ -55,12 +55,14 @@ export class Run {
     const leave = () => this.#finish(options.signal?.reason);
     options.signal?.addEventListener("abort", leave, { once: true });
     this.#unlisten = () => options.signal?.removeEventListener("abort", leave);
-    this.#rest();
+    // Asked for before it began: this first beat is told so, and heeds it.
+    this.#rest(info.stop?.state === "requested" ? 0 : this.#beatEvery);
   }
 
   /**
    * Aborts when there is no use in producing any more: somebody asked for the run to be stopped, which this has heeded by
-   * ending it; the run was ended by somebody else; another producer has taken it over; or the signal that it was opened with was aborted. Give it to whatever makes the answer.
+   * ending it; the run was ended by somebody else; another producer has taken it over; or the signal that it was opened
+   * with was aborted. Give it to whatever makes the answer.
    */
   get signal(): AbortSignal {
     return this.#over.signal;
@@ -241,7 +243,7 @@ export class Run {
   }
 
   /** A producer that says nothing for a while says that it lives, and so learns whether the run is still its own. */
-  #rest(): void {
+  #rest(ms = this.#beatEvery): void {
     clearTimeout(this.#beat);
     if (this.signal.aborted || this.#ending) return;
     this.#beat = setTimeout(() => {
@@ -256,7 +258,7 @@ export class Run {
         if (this.#waiting.length) this.#pump();
         else this.#rest();
       });
-    }, this.#beatEvery);
+    }, ms);
     // A program that has nothing else to do may end.
     (this.#beat as { unref?: () => void }).unref?.();
   }

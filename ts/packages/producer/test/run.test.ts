@@ -125,6 +125,16 @@ describe("a run", () => {
     await expect(run.end("complete")).rejects.toMatchObject({ code: "stopped" });
   });
 
+  it("learns at once of a stop that was asked for before it was opened", async () => {
+    const api = new FakeApi();
+    api.info = { ...api.info, answers: 5, stop: { id: "s1", state: "requested" } };
+    const run = await open(api);
+    api.faults = [{ status: 409, code: "stopped" }];
+    await vi.advanceTimersByTimeAsync(100);
+    expect(run.signal.reason).toMatchObject({ code: "stopped" });
+    expect(run.info.status).toBe("stopped");
+  });
+
   it("is left open when its opener leaves, in the middle of a repeat", async () => {
     const api = new FakeApi();
     const leaving = new AbortController();

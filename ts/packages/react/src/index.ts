@@ -1,3 +1,4 @@
+import { older } from "@holdfast/client";
 import type { Client, Sending, Session, SessionOptions, SessionSnapshot, Signal, Status } from "@holdfast/client";
 import { useCallback, useEffect, useRef } from "react";
 import { hold, peek } from "./held.ts";
@@ -67,7 +68,7 @@ export function useSend(client: Client, id: string): (data: unknown) => Sending 
 
 /** A function that gets entries before the first, and tells whether there are still more. */
 export function useOlder(client: Client, id: string): (limit?: number) => Promise<boolean> {
-  return useCallback((limit) => using(client, id, (session) => session.older(limit)), [client, id]);
+  return useCallback((limit) => using(client, id, (session) => older(session, limit)), [client, id]);
 }
 
 /** A function that tells whoever is connected, and keeps nothing. */

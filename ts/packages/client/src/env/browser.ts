@@ -1,6 +1,4 @@
-import { HoldfastError } from "../errors.ts";
 import type { Cancel, Claim, Env, FetchAnswer, FetchRequest, KeyValue, PageSignal, PipeEvents } from "./env.ts";
-import { memoryStorage } from "./memory-storage.ts";
 
 /** How long a page that is being reloaded may hold on to its name before the name counts as another tab's. */
 const CLAIM_PATIENCE = 400;
@@ -18,9 +16,9 @@ export function browserEnv(): Env {
     open: openSocket,
     fetch: ask,
     signals,
-    visible: () => typeof document === "undefined" || document.visibilityState === "visible",
+    visible: () => globalThis.document?.visibilityState !== "hidden",
     get mobile() {
-      return /Android|iPhone|iPad|Mobile/.test(globalThis.navigator?.userAgent ?? "");
+      return /Android|Mobile/.test(globalThis.navigator?.userAgent);
     },
     storage: tabStorage(),
     claim,
@@ -33,24 +31,18 @@ export function browserEnv(): Env {
  */
 const SMALL = 3_000;
 
-/** The one header that a page may fill. The token in it is no more in sight there than in an Authorization header. */
+/** The one header that a page may fill, with ASCII. The token in it is no more in sight there than in an Authorization header. */
 function protocols(hello = ""): string[] {
-  if (!hello || hello.length > SMALL) return ["holdfast.v1"];
-  const bytes = String.fromCharCode(...new TextEncoder().encode(hello));
-  const url = { "+": "-", "/": "_", "=": "" };
-  return ["holdfast.v1", `hello.${btoa(bytes).replace(/[+/=]/g, (c) => url[c as "+"])}`];
+  if (!hello || hello.length > SMALL || /[^ -~]/.test(hello)) return ["holdfast.v1"];
+  const text = btoa(hello).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return ["holdfast.v1", `hello.${text}`];
 }
 
 function openSocket(url: string, events: PipeEvents, hello?: string) {
-  if (typeof WebSocket === "undefined") {
-    throw new HoldfastError("unsupported", "there is no WebSocket here; pass an env that has one");
-  }
   const offered = protocols(hello);
   const socket = new WebSocket(url, offered);
   socket.onopen = () => events.opened();
-  socket.onmessage = ({ data }: MessageEvent<unknown>) => {
-    if (typeof data === "string") events.message(data);
-  };
+  socket.onmessage = ({ data }: MessageEvent<unknown>) => typeof data === "string" && events.message(data);
   socket.onclose = ({ code, reason }) => events.closed(code, reason);
   return {
     greeted: offered.length > 1,
@@ -63,18 +55,12 @@ function openSocket(url: string, events: PipeEvents, hello?: string) {
   };
 }
 
-async function ask(url: string, { method, body, timeout, keepalive }: FetchRequest): Promise<FetchAnswer> {
-  const answer = await fetch(url, {
-    method,
-    cache: "no-store",
-    credentials: "omit",
-    signal: AbortSignal.timeout(timeout),
-    ...(body !== undefined && { body, headers: { "content-type": "text/plain" } }),
-    ...(keepalive && { keepalive }),
-  });
-  const text = await answer.text();
-  const after = Number(answer.headers.get("retry-after") ?? Number.NaN) * 1_000;
-  return { status: answer.status, text, ...(after >= 0 && { after }) };
+async function ask(url: string, { timeout, ...request }: FetchRequest): Promise<FetchAnswer> {
+  // A text is sent as text/plain.
+  const signal = AbortSignal.timeout(timeout);
+  const answer = await fetch(url, { ...request, cache: "no-store", credentials: "omit", signal });
+  const after = Number(answer.headers.get("retry-after")) * 1_000 || undefined;
+  return { status: answer.status, text: await answer.text(), after };
 }
 
 /**
@@ -82,72 +68,65 @@ async function ask(url: string, { method, body, timeout, keepalive }: FetchReque
  * not fire visibilitychange, and a switch of networks shows in online alone.
  */
 function signals(on: (signal: PageSignal) => void): Cancel {
-  if (typeof window === "undefined") return () => {};
+  if (!globalThis.document) return () => {};
   const stop = new AbortController();
-  const listen = (to: EventTarget | undefined, name: string, signal: (event: Event) => PageSignal) =>
-    to?.addEventListener(name, (event) => on(signal(event)), { signal: stop.signal });
-  const persisted = (event: Event) => (event as PageTransitionEvent).persisted;
-  listen(document, "visibilitychange", () => document.visibilityState as PageSignal);
+  // The controller stands for the options that have its signal.
+  const listen = (to: EventTarget, name: string, signal: (event: PageTransitionEvent) => PageSignal) =>
+    to.addEventListener(name, (event) => on(signal(event as PageTransitionEvent)), stop);
+  listen(document, "visibilitychange", () => document.visibilityState);
   listen(document, "freeze", () => "frozen");
   listen(document, "resume", () => "resumed");
-  listen(window, "pagehide", (event) => (persisted(event) ? "stored" : "leaving"));
-  listen(window, "pageshow", (event) => (persisted(event) ? "restored" : "shown"));
+  listen(window, "pagehide", (event) => (event.persisted ? "stored" : "leaving"));
+  listen(window, "pageshow", (event) => (event.persisted ? "restored" : "shown"));
   for (const name of ["focus", "online", "offline"] as const) listen(window, name, () => name);
   const { connection } = navigator as { connection?: EventTarget & { readonly type?: string } };
   // It fires for every new estimate of the speed too, and those tell nothing.
   let type = connection?.type;
-  const changed = () => {
-    if (type === connection?.type) return;
-    type = connection?.type;
-    on("network");
-  };
-  connection?.addEventListener("change", changed, { signal: stop.signal });
+  connection?.addEventListener(
+    "change",
+    () => {
+      const before = type;
+      type = connection.type;
+      if (type !== before) on("network");
+    },
+    stop,
+  );
   return () => stop.abort();
 }
 
 function tabStorage(): KeyValue {
-  const memory = memoryStorage();
-  // Even to look at sessionStorage may throw, where cookies are blocked; to write throws where it is full.
+  /** What the browser does not keep. Even to look at sessionStorage may throw, where cookies are blocked. */
+  const memory = new Map<string, string | null>();
+  const attempt = <T>(run: () => T) => {
+    try {
+      return run();
+    } catch {
+      return undefined;
+    }
+  };
   return {
     get lasts() {
-      try {
-        return sessionStorage ? "tab" : "page";
-      } catch {
-        return "page";
-      }
+      return attempt(() => sessionStorage) ? "tab" : "page";
     },
-    get(key) {
-      try {
-        return memory.get(key) ?? sessionStorage.getItem(key);
-      } catch {
-        return null;
-      }
-    },
+    get: (key) => memory.get(key) ?? attempt(() => sessionStorage.getItem(key)) ?? null,
     set(key, value) {
-      memory.set(key, null);
-      try {
+      memory.set(key, value);
+      attempt(() => {
         if (value === null) sessionStorage.removeItem(key);
         else sessionStorage.setItem(key, value);
-      } catch {
-        memory.set(key, value);
-      }
+        memory.delete(key);
+      });
     },
   };
 }
 
 /** Holds a lock of this name for as long as the page lives. A reload's old page frees it within milliseconds. */
 function claim(name: string): Promise<Claim> {
-  const locks = globalThis.navigator?.locks;
-  if (!locks) return Promise.resolve("unknown");
-  return new Promise((resolve) => {
-    const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(), CLAIM_PATIENCE);
-    locks
-      .request(name, { signal: giveUp.signal }, () => {
-        clearTimeout(timer);
-        resolve("held");
-        return new Promise<never>(() => {});
-      })
-      .catch(() => resolve(giveUp.signal.aborted ? "taken" : "unknown"));
+  const signal = AbortSignal.timeout(CLAIM_PATIENCE);
+  const held = new Promise<Claim>((resolve, reject) => {
+    const hold = () => new Promise<never>(() => resolve("held"));
+    navigator.locks.request(name, { signal }, hold).catch(reject);
   });
+  // Where there are no locks, the asking itself throws.
+  return held.catch(() => (signal.aborted ? "taken" : "unknown"));
 }

@@ -69,7 +69,7 @@ export interface FetchRequest {
 export interface FetchAnswer {
   readonly status: number;
   /** When to ask again (Retry-After), in ms, if the server said so. */
-  readonly after?: number;
+  readonly after?: number | undefined;
   readonly text: string;
 }
 

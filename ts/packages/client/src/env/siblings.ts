@@ -9,11 +9,13 @@ export interface Siblings {
   /** Opens a channel: what is posted on it, all others of its name hear, in the order posted, and the poster does not. */
   channel(name: string, on: (message: unknown) => void): Channel;
   /**
-   * Waits for a lock, or takes it from whoever has it. `got` once it is held, `lost` if it is taken away then. The cancel
-   * gives it back, or stops waiting; so does the end of the page.
+   * Waits for a lock, shares it with others who would share it, or takes it from whoever has it. `got` once it is held,
+   * `lost` if it is taken away then. The cancel gives it back, or stops waiting; so does the end of the page.
    */
-  lock(name: string, steal: boolean, on: LockEvents): Cancel;
+  lock(name: string, how: LockMode, on: LockEvents): Cancel;
 }
+
+export type LockMode = "wait" | "share" | "steal";
 
 export interface Channel {
   post(message: unknown): void;
@@ -59,7 +61,7 @@ function write(key: string, value: string | null): void {
   attempt(() => (value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value)));
 }
 
-function lock(name: string, steal: boolean, { got, lost }: LockEvents): Cancel {
+function lock(name: string, how: LockMode, { got, lost }: LockEvents): Cancel {
   let over = false;
   let release = () => {};
   const giveUp = new AbortController();
@@ -70,8 +72,9 @@ function lock(name: string, steal: boolean, { got, lost }: LockEvents): Cancel {
       release = resolve;
     });
   };
-  const options = steal ? { steal } : { signal: giveUp.signal };
-  navigator.locks.request(name, options, held).catch(() => over || lost());
+  const mode = how === "share" ? "shared" : "exclusive";
+  const options = how === "steal" ? { steal: true } : { mode, signal: giveUp.signal };
+  navigator.locks.request(name, options as LockOptions, held).catch(() => over || lost());
   return () => {
     over = true;
     giveUp.abort();

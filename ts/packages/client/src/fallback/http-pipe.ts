@@ -4,7 +4,6 @@ import { type ClientFrame, decode } from "../wire.ts";
 import { Cursors } from "./cursors.ts";
 
 export type Hello = Extract<ClientFrame, { t: "hello" }>;
-type Writable = { -readonly [M in keyof Hello]: Hello[M] };
 export type Mode = "events" | "poll";
 
 /** What a pipe asks of those who made it. */
@@ -47,7 +46,7 @@ export class HttpPipe implements Pipe {
   #mode: Mode;
   #patience: number;
 
-  #hello: Writable | undefined;
+  #hello: Hello | undefined;
   #hidden = false;
   #over = false;
   /** The request under way. What comes of an earlier one is not listened to. */
@@ -113,13 +112,13 @@ export class HttpPipe implements Pipe {
       case "claim":
         if (this.#hello) this.#hello = { ...this.#hello, act: "claim" };
         return this.#askAgain();
-      case "send":
-      case "signal":
-      case "page":
-      case "read":
-        this.#out.push(text);
-        return this.#flush();
+      case "take":
+      case "pong":
+      case "bye":
+        return;
     }
+    this.#out.push(text);
+    this.#flush();
   }
 
   drop(): void {
@@ -212,7 +211,7 @@ export class HttpPipe implements Pipe {
       const first = !this.#welcomed;
       this.#welcomed = true;
       // What the user has done is done: the requests that follow are the pipe's own.
-      delete this.#hello?.act;
+      if (this.#hello?.act) this.#hello = { ...this.#hello, act: undefined };
       this.#parts.works(this.#mode);
       // The machine above was welcomed once; what a later welcome tells it is how long the token lasts.
       if (first) this.#on.message(text);

@@ -99,9 +99,10 @@ function frameOf(s: string, entry: Entry, g: number): EntryFrame | RunFrame {
   if (entry.kind !== "run") {
     return { ...base, t: "entry", k: entry.kind, ...(entry.kind === "state" && { key: entry.key }) };
   }
-  const { status, fragments: n, chain: h, end } = entry;
+  const { status, fragments: n, chain: h, end, answers, stop } = entry;
   const body = entry.body.map(({ part: p, text, event }): BodyItem =>
     text === undefined ? { p, v: event } : { p, d: text },
   );
-  return { ...base, t: "run", status, n, h, body, end };
+  const told = stop && { id: stop.id, u: stop.user, c: stop.client, state: stop.state };
+  return { ...base, t: "run", status, n, h, body, end, ...(answers && { answers }), ...(told && { stop: told }) };
 }

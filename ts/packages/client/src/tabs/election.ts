@@ -7,7 +7,8 @@
  *     -----------------+-------------------+------------------+---------------+-----------------------
  *     I am visible     | follow            | steal, or follow | steal, or be  | steal after a moment,
  *                      |                   | if I may not     | alone         | or be alone
- *     I am hidden      | follow            | follow           | follow        | wait for the lock
+ *     I am hidden      | follow            | follow           | wait for the  | wait for the lock, after
+ *                      |                   |                  | lock          | those who are visible
  *
  * Who is given the lock leads: its last holder is gone. A tab that nobody hears is alone.
  */
@@ -30,7 +31,7 @@ export type Verdict = "follow" | "wait" | "lead" | "steal" | "alone";
 
 /** A lease is good for so long, in ms: two may be late. */
 export const LEASE = 2_500;
-/** How long whoever gets the lock has to say so. */
+/** How long whoever gets the lock has to say so; so long, too, hidden tabs leave it to visible ones. */
 export const MOMENT = 150;
 const STEALS_APART = 10_000;
 const STEALS_A_MINUTE = 3;
@@ -40,11 +41,13 @@ export function decide(s: Sight): Verdict {
   if (s.deaf) return "alone";
   if (s.leading || s.granted) return "lead";
   if (!s.leader) {
-    if (!s.visible || s.now - s.vacant < MOMENT) return "wait";
+    if (s.now - s.vacant < MOMENT) return s.visible ? "wait" : "follow";
+    if (!s.visible) return "wait";
     return maySteal(s) ? "steal" : "alone";
   }
   const fresh = isFresh(s.leader.at, s.now);
-  if (!s.visible || (fresh && s.leader.visible)) return "follow";
+  if (!s.visible) return fresh ? "follow" : "wait";
+  if (fresh && s.leader.visible) return "follow";
   if (maySteal(s)) return "steal";
   return fresh ? "follow" : "alone";
 }

@@ -1,10 +1,13 @@
+import type { Cancel } from "../env/env.ts";
 import type { OwnedFrame } from "../link.ts";
-import { apply, asked, cursorOf, cut, type SessionState, UNREAD, withPage } from "../session-state.ts";
-import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, SubItem } from "../wire.ts";
+import { withPage } from "../older.ts";
+import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
+import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
 import { answer } from "./answer.ts";
 
 /** What a hub asks of the tab that it lives in. */
 export interface HubOwner {
+  readonly tab: string;
   /** The client id that all of its frames to the server carry. */
   readonly client: string;
   /** Who they are all signed in as. */
@@ -12,10 +15,21 @@ export interface HubOwner {
   /** Whether the server can be written to. */
   open(): boolean;
   write(frame: ClientFrame): void;
-  /** To one tab, or to all. */
+  /** To the tab that it lives in, at once. */
+  here(frame: OwnedFrame): void;
+  /** To one tab, or to all others. */
   tell(frames: readonly OwnedFrame[], to?: string): void;
+  /** Calls back once a tab is gone, however it went. */
+  gone(tab: string, run: () => void): Cancel;
   soon(run: () => void): void;
+  timer(run: () => void, ms: number): Cancel;
   now(): number;
+}
+
+/** A tab that has joined, and what ends the looking after it. */
+interface Joined {
+  visible: boolean;
+  readonly forget: Cancel;
 }
 
 interface Ask {
@@ -43,6 +57,12 @@ const PAGES = 50;
 const PAGE = 200;
 /** A tab that is ahead for so long, in ms, read another log. */
 const AHEAD = 1_000;
+/**
+ * How far apart tabs are told, in ms: what comes meanwhile is told together. To wake thirty tabs for each fragment of a run
+ * takes more of a machine than the run itself, and nobody sees the hidden ones.
+ */
+const PACE_VISIBLE = 30;
+const PACE_HIDDEN = 200;
 
 /**
  * Reads for many tabs over one connection, and is to each of them what the server is to one: a subscription is always
@@ -50,13 +70,18 @@ const AHEAD = 1_000;
  * connection never moves back: nobody is sent anything twice, and nobody disturbs another.
  *
  * All frames that the hub has applied go to all tabs, in that order. After its answer a tab is exactly where the hub is,
- * to the fragment, so each further frame fits both; whatever does not, a tab finds out by its position, and asks again.
+ * to the fragment, so each further frame fits both; what the tab has already it passes over by its position, and where
+ * something is missing it asks again.
  */
 export class Hub {
   readonly #owner: HubOwner;
   readonly #rooms = new Map<string, Room>();
-  readonly #joined = new Set<string>();
+  readonly #joined = new Map<string, Joined>();
+  /** What all others are still to be told, when they were told last, and when they will be. */
   #out: OwnedFrame[] = [];
+  #toldAt = 0;
+  #telling: Cancel | undefined;
+  #joining: { readonly tab: string; readonly frames: OwnedFrame[] } | undefined;
 
   constructor(owner: HubOwner) {
     this.#owner = owner;
@@ -69,9 +94,10 @@ export class Hub {
     this.#rooms.set(s, room);
   }
 
-  /** Whether anybody but this tab has joined. */
-  serves(but: string): boolean {
-    return [...this.#joined].some((tab) => tab !== but);
+  /** Tells what there is to tell, and nothing after that. */
+  end(): void {
+    this.#flush();
+    for (const { forget } of this.#joined.values()) forget();
   }
 
   // From the connection
@@ -105,13 +131,13 @@ export class Hub {
       case "page":
         return this.#routed(frame.id, (tab, id) => {
           const page = { ...frame, id, items: frame.items.map((item) => this.#item(item)) };
-          if (tab) this.#tell(tab, [page]);
+          if (tab) this.#owner.tell([page], tab);
           else this.#paged(page);
         });
       case "err":
         if (frame.re === "page") {
           return this.#routed(frame.id ?? "", (tab, id) => {
-            if (tab) this.#tell(tab, [{ ...frame, id }]);
+            if (tab) this.#owner.tell([{ ...frame, id }], tab);
             else this.#unpaged(frame.s);
           });
         }
@@ -132,16 +158,31 @@ export class Hub {
   // From the tabs
 
   /** A tab begins anew: with these, and nothing that it had asked for before. */
-  join(tab: string, subs: readonly SubItem[]): void {
-    this.#joined.add(tab);
+  join(tab: string, subs: readonly SubItem[], visible: boolean): void {
+    if (tab !== this.#owner.tab) {
+      const forget = this.#joined.get(tab)?.forget ?? this.#owner.gone(tab, () => this.leave(tab));
+      this.#joined.set(tab, { visible, forget });
+    }
     for (const room of this.#rooms.values()) this.#forget(room, tab);
-    // The sign of life that it waits for; answers may take as long as the server.
-    this.#tell(tab, []);
+    // What can be answered at once goes together. It may be nothing: that is the sign of life that the tab waits for.
+    const frames: OwnedFrame[] = [];
+    this.#joining = { tab, frames };
     for (const sub of subs) this.#sub(tab, sub);
+    this.#joining = undefined;
+    this.#owner.tell(frames, tab);
     this.#sweep();
   }
 
+  /** Whether somebody looks at a tab. */
+  see(tab: string, visible: boolean): void {
+    const joined = this.#joined.get(tab);
+    if (!joined) return;
+    joined.visible = visible;
+    if (visible) this.#flush();
+  }
+
   leave(tab: string): void {
+    this.#joined.get(tab)?.forget();
     this.#joined.delete(tab);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     this.#sweep();
@@ -239,8 +280,8 @@ export class Hub {
       const late = this.#owner.now() - ask.at >= AHEAD;
       const frames = answer(room, ask.sub, false);
       const given = frames === "older" ? room.pages < 1 : frames === "later" && late;
-      if (typeof frames !== "string") this.#tell(ask.tab, frames);
-      else if (given) this.#tell(ask.tab, answer(room, ask.sub, true) as readonly SessionFrame[]);
+      if (typeof frames !== "string") this.#reply(ask.tab, frames);
+      else if (given) this.#reply(ask.tab, answer(room, ask.sub, true) as readonly SessionFrame[]);
       else {
         waiting.push(ask);
         older ||= frames === "older";
@@ -279,30 +320,49 @@ export class Hub {
   }
 
   /**
-   * The server knows all tabs as one client. The ids of messages begin with the client that the tab is to itself, and so
-   * each is shown as who it is.
+   * The server knows all tabs as one client. The ids of messages and stops begin with the client that the tab is to itself,
+   * and so each is shown as who it is.
    */
   #named(frame: SessionFrame): SessionFrame {
     return frame.t === "entry" || frame.t === "run" ? this.#item(frame) : frame;
   }
 
   #item<T extends EntryItem | RunItem>(item: T): T {
-    const end = item.c === this.#owner.client ? (item.id?.lastIndexOf(":") ?? 0) : 0;
-    return end > 0 ? { ...item, c: item.id?.slice(0, end) } : item;
+    const named = this.#author(item);
+    if (named.t === "run") return named.stop ? { ...named, stop: this.#author(named.stop) } : named;
+    const data = named.k === "event" ? (named.data as { readonly stop?: StopItem } | null | undefined) : undefined;
+    return data?.stop ? { ...named, data: { ...data, stop: this.#author(data.stop) } } : named;
   }
 
-  #tell(tab: string, frames: readonly OwnedFrame[]): void {
-    this.#flush();
-    this.#owner.tell(frames, tab);
+  #author<T extends { readonly id?: string; readonly c?: string }>(by: T): T {
+    const end = by.c === this.#owner.client ? (by.id?.lastIndexOf(":") ?? 0) : 0;
+    return end > 0 ? { ...by, c: by.id?.slice(0, end) } : by;
+  }
+
+  #reply(tab: string, frames: readonly OwnedFrame[]): void {
+    if (tab === this.#joining?.tab) this.#joining.frames.push(...frames);
+    else this.#owner.tell(frames, tab);
   }
 
   #broadcast(frame: OwnedFrame): void {
-    if (this.#out.push(frame) === 1) this.#owner.soon(() => this.#flush());
+    this.#owner.here(frame);
+    if (!this.#joined.size) return;
+    this.#out.push(frame);
+    const pace = [...this.#joined.values()].some(({ visible }) => visible) ? PACE_VISIBLE : PACE_HIDDEN;
+    const wait = this.#toldAt + pace - this.#owner.now();
+    const flush = () => this.#flush();
+    // A hidden tab's timers are late. The frames that come are not, so they look whether it is time.
+    if (wait <= 0 || wait > pace) this.#owner.soon(flush);
+    else this.#telling ??= this.#owner.timer(flush, wait);
   }
 
   #flush(): void {
+    this.#telling?.();
+    this.#telling = undefined;
     const frames = this.#out;
+    if (!frames.length) return;
     this.#out = [];
-    if (frames.length) this.#owner.tell(frames);
+    this.#toldAt = this.#owner.now();
+    this.#owner.tell(frames);
   }
 }

@@ -1,10 +1,14 @@
 import { Connection } from "../connection.ts";
 import { CLOSE_SUPERSEDED } from "../connection-state.ts";
+import type { Env } from "../env/env.ts";
 import { Identity } from "../identity.ts";
-import type { LinkParts, OwnedFrame } from "../link.ts";
+import type { LinkParts } from "../link.ts";
 import type { WelcomeFrame } from "../wire.ts";
-import { Hub } from "./hub.ts";
+import { Hub, type HubOwner } from "./hub.ts";
 import type { Lease } from "./messages.ts";
+
+/** How long others are kept from a connection at most while what it reads is on its way, in ms. */
+const READY = 250;
 
 /** The one client that all tabs are to the server, whichever of them leads: so that it lets only the latest leader live. */
 export class SharedIdentity extends Identity {
@@ -17,9 +21,7 @@ export class SharedIdentity extends Identity {
   }
 }
 
-export interface LeadershipOwner {
-  /** To one tab, or to all. */
-  tell(frames: readonly OwnedFrame[], to?: string): void;
+export interface LeadershipOwner extends Pick<HubOwner, "tab" | "here" | "tell" | "gone"> {
   /** The connection, or what is known of it, has changed. */
   changed(): void;
   /** A frame has come from the server. */
@@ -30,31 +32,39 @@ export interface LeadershipOwner {
   welcomed(frame: WelcomeFrame): void;
 }
 
-/** A connection and the hub on it, for all tabs of a browser or, where that cannot be, for this one. */
+/** A connection for all tabs of a browser, and the hub on it. */
 export class Leadership {
   readonly hub: Hub;
   readonly connection: Connection;
   /** How many messages have been told to other tabs. */
   told = 0;
   readonly #tab: string;
-  readonly #parts: LinkParts;
-  readonly #identity: Identity;
+  readonly #env: Env;
+  readonly #identity: SharedIdentity;
+  readonly #owner: LeadershipOwner;
   #welcome: WelcomeFrame | undefined;
   #link = 0;
+  #ready = false;
   #over = false;
 
-  constructor(tab: string, parts: LinkParts, identity: Identity, owner: LeadershipOwner) {
-    this.#tab = tab;
-    this.#parts = parts;
-    this.#identity = identity;
+  constructor(parts: LinkParts, identity: SharedIdentity, owner: LeadershipOwner) {
     const { env } = parts;
+    const { tab } = owner;
+    this.#tab = tab;
+    this.#env = env;
+    this.#identity = identity;
+    this.#owner = owner;
     this.hub = new Hub({
+      tab,
       client: identity.id,
       user: () => this.#welcome?.user ?? "",
       open: () => this.connection.open,
       write: (frame) => this.connection.send(frame),
+      here: (frame) => this.#over || owner.here(frame),
       tell: (frames, to) => this.#over || owner.tell(frames, to),
+      gone: (name, run) => owner.gone(name, run),
       soon: (run) => env.soon(run),
+      timer: (run, ms) => env.timer(run, ms),
       now: () => env.now(),
     });
     // What is over tells nobody anything: its last words would be taken for its successor's.
@@ -72,15 +82,19 @@ export class Leadership {
             this.#link = owner.link();
             this.hub.welcomed();
             owner.welcomed(frame);
+            env.timer(() => still(() => this.#prepared()), READY);
+            if (this.hub.upToDate()) this.#prepared();
           }),
         frame: (frame) =>
           still(() => {
             this.hub.frame(frame);
+            if (!this.#ready && this.hub.upToDate()) this.#prepared();
             owner.heard();
           }),
         cut: () =>
           still(() => {
             this.#welcome = undefined;
+            this.#ready = false;
             this.hub.cut();
             // Whether it was superseded shows when the connection has come to its next state.
             env.soon(() => still(() => owner.changed()));
@@ -91,30 +105,42 @@ export class Leadership {
     });
   }
 
-  get shared(): boolean {
-    return this.#identity instanceof SharedIdentity;
-  }
-
   get lease(): Lease {
-    const { env } = this.#parts;
-    const epoch = this.#identity instanceof SharedIdentity ? this.#identity.epoch : 0;
     const { state, stats } = this.connection;
-    const { tab, link, welcome, told } = { tab: this.#tab, link: this.#link, welcome: this.#welcome, told: this.told };
-    return { m: "lease", tab, epoch, visible: env.visible(), at: env.now(), state, stats, link, welcome, told };
+    return {
+      m: "lease",
+      tab: this.#tab,
+      epoch: this.#identity.epoch,
+      visible: this.#env.visible(),
+      at: this.#env.now(),
+      state,
+      stats,
+      link: this.#link,
+      welcome: this.#ready ? this.#welcome : undefined,
+      told: this.told,
+    };
   }
 
-  /** Whether the server has let it in. */
-  get attached(): boolean {
-    return this.#welcome !== undefined;
+  /** The server's welcome, while it lets this one be. */
+  get welcome(): WelcomeFrame | undefined {
+    return this.#welcome;
   }
 
   end(): void {
+    this.hub.end();
     this.#over = true;
-    this.connection.close();
+    this.connection.disconnect();
+  }
+
+  /** The others come when there is something to give them: first of all the tab has it that made the connection. */
+  #prepared(): void {
+    if (this.#ready || !this.#welcome) return;
+    this.#ready = true;
+    this.#owner.changed();
   }
 
   #lost(): boolean {
     const { state } = this.connection;
-    return this.shared && state.name === "ended" && state.code === CLOSE_SUPERSEDED;
+    return state.name === "ended" && state.code === CLOSE_SUPERSEDED;
   }
 }

@@ -1,8 +1,8 @@
 import type { Cancel, Env } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
-import { type Identity, randomName } from "../identity.ts";
+import { randomName } from "../identity.ts";
 import type { LinkParts, OwnedFrame } from "../link.ts";
-import type { Act, ClientFrame } from "../wire.ts";
+import type { Act, ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
@@ -10,12 +10,10 @@ import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
 import { SharedToken } from "./shared-token.ts";
-import { Unsettled } from "./unsettled.ts";
 
 const TICK = 1_000;
 /** A leader that has not answered a join by then, in ms, does not hear, whatever its leases say. */
 const JOIN_TIMEOUT = 500;
-const RETEST = 10_000;
 /** How long several tabs that might take over wait for each other at most, while the old leader still serves. */
 const PATIENCE = 100;
 /** After a sleep all tabs wake at once: what the leader has to say may come a moment later than one's own clock. */
@@ -23,6 +21,12 @@ const SLEPT = 2_500;
 const GRACE = 300;
 
 export interface MemberOwner {
+  /** What the user has done to have this tab connect, until it is fed. */
+  act(): Act | undefined;
+  /** This tab has whom to take its frames from. */
+  fed(): void;
+  /** Nobody hears this tab, or it may not take over where it would have to: it needs a connection of its own. */
+  alone(): void;
   /** The server knows this tab as somebody else than its token says: it must not share anything. */
   stranger(): void;
   /** A token has come: throws where it is another user's. */
@@ -31,7 +35,7 @@ export interface MemberOwner {
 
 /**
  * One tab among those of a browser, of one server and one user, from its coming to its going: it follows the leader, or
- * leads, or, where neither can be, has a connection of its own.
+ * leads.
  */
 export class Member {
   readonly #parts: LinkParts;
@@ -40,8 +44,6 @@ export class Member {
   readonly #user: string;
   readonly #owner: MemberOwner;
   readonly #me: string;
-  /** What the user has done, until a connection has come of it: this tab's, or another's that was there. */
-  #act: Act | undefined;
   /** When this tab took over from others. */
   readonly #steals: number[];
 
@@ -56,32 +58,25 @@ export class Member {
   #looked = { at: 0, visible: false };
   #stealAt = 0;
 
-  /** The connection that this tab has for all, and the one that it has for itself. */
+  /** This tab's own lock, by which a leader learns of its end. */
+  readonly #alive: Cancel;
+
+  /** The connection that this tab has for all. */
   #led: Leadership | undefined;
-  #solo: Leadership | undefined;
   #links = 0;
   #posted: Lease | undefined;
   /** What this tab led, until its successor has said so or the moment is over. */
   #ghost: Lease | undefined;
 
-  /** Whose frames this tab is given, and over which of its connections. */
-  #feed: { readonly tab: string; readonly link: number } | undefined;
+  /** Whose frames this tab is given, over which of its connections, and what it was told of this tab's being seen. */
+  #feed: { readonly tab: string; readonly link: number; seen: boolean } | undefined;
   #unanswered: Cancel | undefined;
   /** The number of the last message that was heard of the leader. */
   #heard: number | undefined;
-  readonly #unsettled = new Unsettled();
   /** What this tab reads, and from how far back, for a connection to begin with. */
   readonly #reading = new Map<string, number | undefined>();
 
-  constructor(
-    parts: LinkParts,
-    siblings: Siblings,
-    user: string,
-    steals: number[],
-    act: Act | undefined,
-    owner: MemberOwner,
-  ) {
-    this.#act = act;
+  constructor(parts: LinkParts, siblings: Siblings, user: string, steals: number[], owner: MemberOwner) {
     const { env, url } = parts;
     this.#parts = parts;
     this.#env = env;
@@ -97,13 +92,17 @@ export class Member {
     this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#evaluate());
     const came = (token: string) => {
       owner.token(token);
-      if (this.#led?.attached) this.#say({ m: "token", token });
+      if (this.#led?.welcome) this.#say({ m: "token", token });
     };
     this.#token = new SharedToken({ env, siblings, name: `${this.#scope}:token`, own: parts.token, came });
     const kept = parse(siblings.storage.get(`${this.#scope}:lease`));
     // Not the promise of an hour ago: only one that is still good.
     if (kept && isFresh(kept.at, env.now())) this.#roster.set(kept);
-    void this.#bus.test().then(() => this.#tick());
+    // The lock first: a leader that finds it free would take this tab for gone.
+    let ready = () => {};
+    const living = new Promise<void>((resolve) => (ready = resolve));
+    this.#alive = siblings.lock(`${this.#scope}:${this.#me}`, "wait", { got: ready, lost: () => {} });
+    void Promise.all([living, this.#bus.test()]).then(() => this.#tick());
   }
 
   /** Whether frames can be sent. */
@@ -114,36 +113,36 @@ export class Member {
   send(frame: ClientFrame): void {
     if (frame.t === "sub") this.#reading.set(frame.s, frame.last);
     if (frame.t === "unsub") this.#reading.delete(frame.s);
-    this.#unsettled.asked(frame, this.#env.now());
-    this.#up(frame);
+    const client = this.#parts.identity.id;
+    if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
   }
 
   /** Somebody looks at this tab, or does not any more; or something else has happened that may matter. */
   look(): void {
     this.#lease();
+    const feed = this.#feed;
+    const seen = this.#env.visible();
+    if (feed && feed.seen !== seen) this.#call(feed.tab, (feed.seen = seen) ? "seen" : "unseen");
     this.#evaluate();
   }
 
   /** Leaves, and leaves nothing behind: the others go on without it. */
   end(): void {
-    if (this.#feed) this.#say({ m: "leave", tab: this.#me });
+    if (this.#feed) this.#call(this.#feed.tab, "leave");
     this.#over = true;
     this.#ghost = undefined;
     this.#cut();
     this.#resign();
-    this.#solo?.end();
-    this.#solo = undefined;
     this.#seat.release();
+    this.#token.end();
+    this.#alive();
     this.#bus.close();
   }
 
   #tick(): void {
     if (this.#over) return;
-    const bus = this.#bus;
     this.#lease();
-    for (const one of [this.#led, this.#solo]) one?.hub.tick();
-    for (const frame of this.#unsettled.due(this.#env.now())) this.#up(frame);
-    if (bus.deaf && this.#env.now() - bus.testedAt > RETEST) void bus.test().then(() => this.#evaluate());
+    this.#led?.hub.tick();
     this.#evaluate();
     this.#env.timer(() => this.#tick(), TICK);
   }
@@ -155,6 +154,7 @@ export class Member {
     if (this.#over || bus.testing) return;
     const now = this.#env.now();
     const visible = this.#env.visible();
+    const appeared = visible && !this.#looked.visible;
     this.#forgive(now, visible);
     const leader = roster.incumbent;
     const verdict = decide({
@@ -168,10 +168,11 @@ export class Member {
       steals: this.#steals,
     });
     if (verdict === "lead" && !this.#led) this.#lead();
-    if (verdict === "steal") this.#stealSoon(leader !== undefined && isFresh(leader.at, now));
-    if (verdict === "alone" && !this.#solo) this.#goSolo();
+    if (verdict === "alone") return this.#owner.alone();
+    // Several tabs that are seen may find the same; one that has just been shown is the only one.
+    if (verdict === "steal") this.#stealSoon(!appeared && leader !== undefined && isFresh(leader.at, now));
     if (!this.#led) seat.queue(verdict === "wait" || (verdict === "follow" && visible));
-    if (verdict === "wait" && visible) this.#later(MOMENT);
+    if (!leader && now - roster.vacant < MOMENT) this.#later(MOMENT);
     this.#follow();
   }
 
@@ -191,9 +192,9 @@ export class Member {
   }
 
   /** While the old leader still serves, there is time to see whether another tab is quicker. */
-  #stealSoon(served: boolean): void {
+  #stealSoon(patient: boolean): void {
     const since = this.#env.now() - this.#stealAt;
-    if (!served || (since >= 0 && since < TICK)) return this.#steal();
+    if (!patient || (since >= 0 && since < TICK)) return this.#steal();
     if (since < 0) return;
     const pause = this.#env.random() * PATIENCE;
     this.#stealAt = this.#env.now() + pause;
@@ -221,29 +222,30 @@ export class Member {
     identity.nextGeneration();
     this.#seat.take();
     this.#led = this.#make(identity);
-    this.#led.connection.connect(this.#act);
+    this.#led.connection.connect(this.#owner.act());
     this.#lease();
   }
 
-  #goSolo(): void {
-    if (this.#led) return;
-    this.#solo = this.#make(this.#parts.identity);
-    this.#solo.connection.connect(this.#act);
-  }
-
-  #make(identity: Identity): Leadership {
-    const made: Leadership = new Leadership(this.#me, { ...this.#parts, token: this.#token }, identity, {
+  #make(identity: SharedIdentity): Leadership {
+    const { env, siblings } = { env: this.#env, siblings: this.#siblings };
+    const made: Leadership = new Leadership({ ...this.#parts, token: this.#token }, identity, {
+      tab: this.#me,
       link: () => ++this.#links,
-      tell: (frames, to) => this.#tell(made, frames, to),
+      here: (frame) => this.#feed?.tab === this.#me && this.#down([frame]),
+      tell: (frames, to) => {
+        const n = to === undefined ? ++made.told : made.told;
+        this.#say({ m: "down", tab: this.#me, n, frames, ...(to !== undefined && { to }) });
+      },
+      gone: (tab, run) => siblings.lock(`${this.#scope}:${tab}`, "share", { got: run, lost: () => {} }),
       heard: () => {
-        if (this.#env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
+        if (env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
       },
       changed: () => this.#changed(),
       superseded: () => this.#stepDown(),
       welcomed: ({ user }) => {
         // Not who the token says: the others must not see what this one may.
-        if (made.shared && user !== this.#user) return this.#owner.stranger();
-        if (made.shared) this.#roster.forget(made.lease.epoch);
+        if (user !== this.#user) return this.#owner.stranger();
+        this.#roster.forget(made.lease.epoch);
         this.#changed();
       },
     });
@@ -258,7 +260,7 @@ export class Member {
     return made;
   }
 
-  #read(subs: readonly { readonly s: string; readonly last?: number }[]): void {
+  #read(subs: readonly Pick<SubItem, "s" | "last">[]): void {
     this.#reading.clear();
     for (const { s, last } of subs) this.#reading.set(s, last);
   }
@@ -273,6 +275,8 @@ export class Member {
   #lease(): void {
     const { lease } = this.#led ?? {};
     if (!lease) return;
+    const last = this.#posted;
+    if (last && lease.at - last.at < TICK / 2 && news(lease) === news(last)) return;
     this.#posted = lease;
     this.#say(lease);
     this.#siblings.storage.set(`${this.#scope}:lease`, JSON.stringify(lease));
@@ -310,19 +314,14 @@ export class Member {
 
   // Following
 
-  /** The one of this tab's own connections that serves it. */
-  get #own(): Leadership | undefined {
-    return this.#led?.attached ? this.#led : (this.#solo ?? this.#led);
-  }
-
   #leaseOf(tab: string): Lease | undefined {
-    return tab === this.#me ? (this.#own?.lease ?? this.#ghost) : this.#roster.of(tab);
+    return tab === this.#me ? (this.#led?.lease ?? this.#ghost) : this.#roster.of(tab);
   }
 
   /** What the state of this tab is told by. */
   get shown(): Lease | undefined {
     const feed = this.#feed && this.#leaseOf(this.#feed.tab);
-    return feed ?? (this.#led ?? this.#solo)?.lease ?? this.#roster.best;
+    return feed ?? this.#led?.lease ?? this.#roster.best;
   }
 
   /** Takes its frames from whoever is best now. What works is left only for what works. */
@@ -335,38 +334,36 @@ export class Member {
       this.#cut();
       if (to) this.#join(to);
     }
-    this.#tidy();
+    this.#yield();
   }
 
   #choose(): Lease | undefined {
     const { best } = this.#roster;
     const alive = best && (!this.#env.visible() || isFresh(best.at, this.#env.now()));
     const theirs = alive && best.welcome && !this.#bus.deaf ? best : undefined;
-    const own = this.#own?.attached ? this.#own.lease : undefined;
-    if (!theirs || (own && this.#led?.attached && own.epoch > theirs.epoch)) return own;
+    const { welcome } = this.#led ?? {};
+    const own = this.#led && welcome && { ...this.#led.lease, welcome };
+    if (!theirs || (own && own.epoch > theirs.epoch)) return own;
     return theirs;
   }
 
-  /** Ends what is not needed any more. */
-  #tidy(): void {
+  /** Gives the lead up to whom the server has let in after this one. */
+  #yield(): void {
     const { best } = this.#roster;
     const led = this.#led;
     const above = led && best && isFresh(best.at, this.#env.now()) && best.epoch > led.lease.epoch;
-    if (above && (best.welcome || !led.attached)) this.#stepDown();
-    const served = this.#feed && (this.#feed.tab !== this.#me || this.#led?.attached);
-    if (!served) return;
-    this.#solo?.end();
-    this.#solo = undefined;
+    if (above && (best.welcome || !led.welcome)) this.#stepDown();
   }
 
   #join({ tab, link, welcome }: Lease): void {
     const { owner } = this.#parts;
-    this.#feed = { tab, link };
-    this.#act = undefined;
+    this.#owner.fed();
+    const visible = this.#env.visible();
+    this.#feed = { tab, link, seen: visible };
     this.#heard = undefined;
     const subs = owner.attach();
     this.#read(subs);
-    this.#say({ m: "join", tab: this.#me, to: tab, subs });
+    this.#say({ m: "join", tab: this.#me, to: tab, visible, token: this.#token.known, subs });
     if (tab !== this.#me) {
       this.#unanswered = this.#env.timer(() => {
         this.#roster.mute(tab);
@@ -384,8 +381,6 @@ export class Member {
 
   #cut(): void {
     this.#answered();
-    // What has to be said again after that, those above say again.
-    this.#unsettled.clear();
     if (!this.#feed) return;
     this.#feed = undefined;
     this.#parts.owner.cut();
@@ -394,21 +389,13 @@ export class Member {
 
   // What tabs say to each other
 
-  #up(frame: ClientFrame): void {
-    const client = this.#parts.identity.id;
-    if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
+  #call(to: string, call: Call): void {
+    this.#say({ m: "call", tab: this.#me, to, call });
   }
 
   #say(message: Message): void {
     if ("to" in message && message.to === this.#me) this.#hear(message);
     else this.#bus.post(message);
-  }
-
-  #tell(from: Leadership, frames: readonly OwnedFrame[], to?: string): void {
-    const mine = to === this.#me || (to === undefined && this.#feed?.tab === this.#me && from === this.#own);
-    if (mine) this.#down(frames);
-    if (to === this.#me || !from.shared || !from.hub.serves(this.#me)) return;
-    this.#bus.post({ m: "down", tab: this.#me, n: ++from.told, frames, ...(to !== undefined && { to }) });
   }
 
   #hear(message: Message): void {
@@ -419,19 +406,19 @@ export class Member {
       case "resign":
         this.#roster.gone(message.tab);
         return this.#evaluate();
-      case "leave":
-        return this.#led?.hub.leave(message.tab);
       case "down":
-        if (message.tab !== this.#feed?.tab || this.#missed(message.n - 1, message.n)) return;
+        if (message.tab !== this.#feed?.tab) return;
         // What is told to all is no sign that this tab was heard.
-        if (message.to === this.#me) this.#answered();
-        return (message.to ?? this.#me) === this.#me ? this.#down(message.frames) : undefined;
+        if (message.to !== undefined) this.#answered();
+        else if (this.#missed(message.n - 1)) return;
+        this.#heard = message.n;
+        return this.#down(message.frames);
       case "token":
         return this.#token.hear(message.token);
       case "join":
       case "up":
       case "call":
-        if (message.to === this.#me) this.#serve(message);
+        this.#serve(message);
     }
   }
 
@@ -439,15 +426,14 @@ export class Member {
     // A tab of another user, who signed in where the name is the same.
     if (lease.welcome && lease.welcome.user !== this.#user) return;
     this.#roster.set(lease);
-    if (lease.tab === this.#feed?.tab) this.#missed(lease.told, lease.told);
+    if (lease.tab === this.#feed?.tab) this.#missed(lease.told);
     this.#evaluate();
     if (lease.tab === this.#feed?.tab || !this.#feed) this.#parts.owner.changed();
   }
 
-  /** After `before` comes `now`. If it was not `before` that was heard last, this tab begins anew, with its cursors. */
-  #missed(before: number, now: number): boolean {
-    const missed = this.#heard !== undefined && this.#heard !== before;
-    this.#heard = now;
+  /** Whether what all were told was not all heard, up to this number. Then this tab begins anew, with its cursors. */
+  #missed(told: number): boolean {
+    const missed = this.#heard !== undefined && told > this.#heard;
     if (missed) this.#cut();
     if (missed) this.#evaluate();
     return missed;
@@ -455,29 +441,40 @@ export class Member {
 
   #serve(message: Extract<Message, { m: "join" | "up" | "call" }>): void {
     // It may have to take over one day, and should not have to ask for a token first.
-    if (message.m === "join" && message.tab !== this.#me) this.#say({ m: "token", token: this.#token.value });
-    // What others ask is for the connection that is theirs too.
-    const at = message.tab === this.#me ? this.#own : this.#led;
-    if (message.m === "join") at?.hub.join(message.tab, message.subs);
-    else if (message.m === "up") at?.hub.up(message.tab, message.client, message.frame);
-    else if (message.call === "retry" || message.call === "suspect") at?.connection[message.call]();
-    else at?.connection.connect(message.call);
+    if (message.m === "join" && !message.token) this.#say({ m: "token", to: message.tab, token: this.#token.value });
+    const led = this.#led;
+    if (message.m === "join") led?.hub.join(message.tab, message.subs, message.visible);
+    else if (message.m === "up") led?.hub.up(message.tab, message.client, message.frame);
+    else if (message.call === "leave") led?.hub.leave(message.tab);
+    else if (message.call === "seen" || message.call === "unseen") led?.hub.see(message.tab, message.call === "seen");
+    else if (message.call === "retry" || message.call === "suspect") led?.connection[message.call]();
+    else led?.connection.connect(message.call);
   }
 
   #down(frames: readonly OwnedFrame[]): void {
     const { owner, identity } = this.#parts;
     for (const frame of frames) {
-      this.#unsettled.answered(frame);
       // Nobody is told his own signals.
       if (frame.t !== "signal" || frame.c !== identity.id) owner.frame(frame);
     }
   }
 
-  call(call: Call): void {
+  /** Asks something of the connection, whoever has it. */
+  call(call: Act | "retry" | "suspect"): void {
     const to = this.shown?.tab;
-    if (to !== undefined) this.#say({ m: "call", tab: this.#me, to, call });
+    if (to !== undefined) this.#call(to, call);
+    // An answer that does not come may have been lost between the tabs: this one begins anew, and asks again.
+    if (call === "suspect" && to !== this.#me) this.#cut();
     this.#evaluate();
   }
+}
+
+/** What others need to know at once. How a dial goes on is none of it, until it has succeeded or failed. */
+function news({ tab, epoch, visible, link, welcome, state }: Lease): string {
+  const { name } = state;
+  const dialing = name === "attaching" || (name === "live" && !welcome);
+  const until = name === "waiting" ? state.until : "";
+  return [tab, epoch, visible, link, !welcome, dialing ? "dialing" : name, until].join();
 }
 
 function parse(text: string | null): Lease | undefined {

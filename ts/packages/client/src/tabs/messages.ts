@@ -15,20 +15,28 @@ export interface Lease {
   readonly at: number;
   readonly state: State;
   readonly stats: ConnectionStats;
-  /** Another number for each welcome; the latest one, while the connection is attached. */
+  /** Another number for each welcome; the latest one, while the connection is attached and what it reads is there. */
   readonly link: number;
   readonly welcome?: WelcomeFrame | undefined;
-  /** The number of its latest "down": whoever has heard another one has missed something. */
+  /** The number of its latest "down" to all: whoever has heard another one has missed something. */
   readonly told: number;
 }
 
-/** What tabs say to each other. */
+/** What tabs say to each other. What names a `to` is for that tab alone. */
 export type Message =
   | Lease
   /** A leader leads no more. */
   | { readonly m: "resign"; readonly tab: string }
   /** To a leader: I read these, from here on; what I read before is over. */
-  | { readonly m: "join"; readonly tab: string; readonly to: string; readonly subs: readonly SubItem[] }
+  | {
+      readonly m: "join";
+      readonly tab: string;
+      readonly to: string;
+      readonly visible: boolean;
+      /** Whether this tab knows a token already. */
+      readonly token: boolean;
+      readonly subs: readonly SubItem[];
+    }
   | {
       readonly m: "up";
       readonly tab: string;
@@ -37,8 +45,7 @@ export type Message =
       readonly frame: ClientFrame;
     }
   | { readonly m: "call"; readonly tab: string; readonly to: string; readonly call: Call }
-  | { readonly m: "leave"; readonly tab: string }
-  /** From a leader, to one tab or to all. */
+  /** From a leader: an answer to one tab, or what all are told; n counts the latter. */
   | {
       readonly m: "down";
       readonly tab: string;
@@ -46,8 +53,9 @@ export type Message =
       readonly n: number;
       readonly frames: readonly OwnedFrame[];
     }
-  | { readonly m: "token"; readonly token: string }
+  | { readonly m: "token"; readonly to?: string; readonly token: string }
   /** Whether a channel can be heard at all. */
   | { readonly m: "test"; readonly tab: string };
 
-export type Call = Act | "retry" | "suspect";
+/** What is asked of a leader's connection; and what it is told of the tab: somebody looks at it, or not, or it leaves. */
+export type Call = Act | "retry" | "suspect" | "seen" | "unseen" | "leave";

@@ -1,5 +1,5 @@
 import type { Cancel } from "../env/env.ts";
-import type { Siblings } from "../env/siblings.ts";
+import type { LockMode, Siblings } from "../env/siblings.ts";
 
 /**
  * The lock of whoever leads. It tells the others of a leader's end at once, and serves for nothing else: a frozen page
@@ -23,14 +23,14 @@ export class Seat {
   queue(want: boolean): void {
     if (this.granted) return;
     if (!want) this.release();
-    else this.#cancel ??= this.#request(false);
+    else this.#cancel ??= this.#request("wait");
   }
 
   /** Has it at once, whoever had it. */
   take(): void {
     if (this.granted) return;
     this.release();
-    this.#cancel = this.#request(true);
+    this.#cancel = this.#request("steal");
   }
 
   release(): void {
@@ -39,9 +39,9 @@ export class Seat {
     this.granted = false;
   }
 
-  #request(steal: boolean): Cancel {
+  #request(how: LockMode): Cancel {
     let over = false;
-    const cancel = this.#siblings.lock(this.#name, steal, {
+    const cancel = this.#siblings.lock(this.#name, how, {
       got: () => {
         if (over) return;
         this.granted = true;

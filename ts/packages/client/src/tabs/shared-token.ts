@@ -22,11 +22,12 @@ export interface SharedTokenParts {
 /** The token of a tab that may lead: the application is asked by one tab at a time, and the others take what it was given. */
 export class SharedToken extends Token {
   #heard: string | undefined;
+  #turn: Cancel | undefined;
 
   constructor(parts: SharedTokenParts) {
     const { env, own } = parts;
     // What the tab has already, because it had to look who is signed in, serves once.
-    let first = own.usable(env.now());
+    let first = own.usable(env.now()) ? own.value : undefined;
     super(async () => {
       const kept = first;
       first = undefined;
@@ -34,19 +35,29 @@ export class SharedToken extends Token {
     });
   }
 
+  /** Whether one has come, to this tab or another. */
+  get known(): boolean {
+    return (this.#heard ?? this.value) !== "";
+  }
+
   /** Another tab was given one. */
   hear(token: string): void {
     this.#heard = token;
   }
 
+  /** Lets the others ask: a lock that is kept in the back/forward cache has the page thrown out of it. */
+  end(): void {
+    this.#turn?.();
+  }
+
   async #ask({ env, siblings, name, own, came }: SharedTokenParts): Promise<string> {
-    const release = await turn(env, siblings, name);
+    await this.#myTurn(env, siblings, name);
     try {
       const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
       came(token);
       return token;
     } finally {
-      release();
+      this.end();
     }
   }
 
@@ -56,12 +67,12 @@ export class SharedToken extends Token {
     if (token === undefined || token === this.value) return undefined;
     return (claimsOf(token)?.expires ?? Number.POSITIVE_INFINITY) - now > MARGIN ? token : undefined;
   }
-}
 
-/** Waits until no other tab asks, or for long enough. */
-function turn(env: Env, siblings: Siblings, name: string): Promise<Cancel> {
-  return new Promise((resolve) => {
-    const release = siblings.lock(name, false, { got: () => resolve(release), lost: () => {} });
-    env.timer(() => resolve(release), PATIENCE);
-  });
+  /** Waits until no other tab asks, or for long enough. */
+  #myTurn(env: Env, siblings: Siblings, name: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#turn = siblings.lock(name, "wait", { got: resolve, lost: () => {} });
+      env.timer(resolve, PATIENCE);
+    });
+  }
 }

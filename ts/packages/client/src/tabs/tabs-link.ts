@@ -8,9 +8,9 @@ import type { Act, ClientFrame } from "../wire.ts";
 import { Member } from "./member.ts";
 import { claimsOf } from "./user.ts";
 
-const NEVER = Number.POSITIVE_INFINITY;
-const { memory } = INITIAL;
-const CONNECTING: State = { name: "dialing", n: 0, since: 0, until: NEVER, gateAt: NEVER, memory };
+/** When a tab that had to be alone looks whether it still has to, in ms. */
+const RETRY = 15_000;
+const CONNECTING: State = { ...INITIAL, name: "dialing" };
 const NOTHING: ConnectionStats = { connection: "", user: "", dials: 0, welcomes: 0, received: 0, sent: 0, rtt: 0 };
 
 /**
@@ -24,14 +24,16 @@ export class TabsLink implements Link {
   readonly #steals: number[] = [];
 
   #wanted = false;
-  /** What the user has done to have it connect, for the member that comes of it. */
+  /** What the user has done to have it connect, for what comes of it. */
   #act: Act | undefined;
   #stopSignals: Cancel | undefined;
   /** Attempts to begin, so that one that was given up does nothing any more. */
   #beginnings = 0;
   #member: Member | undefined;
-  /** A tab whose user is not known shares nothing: this is its connection. */
+  /** The connection of a tab that shares nothing: its user is not known, or nobody hears it. */
   #plain: Connection | undefined;
+  /** It is for good. */
+  #stranger = false;
 
   constructor(parts: LinkParts, siblings: Siblings, user: string | undefined) {
     this.#parts = parts;
@@ -40,7 +42,7 @@ export class TabsLink implements Link {
   }
 
   get state(): State {
-    if (!this.#wanted) return { name: "idle", memory };
+    if (!this.#wanted) return INITIAL;
     return (this.#plain ?? this.#member?.shown)?.state ?? CONNECTING;
   }
 
@@ -52,7 +54,7 @@ export class TabsLink implements Link {
     return (this.#plain ?? this.#member)?.open === true;
   }
 
-  connect(act: Act): void {
+  connect(act: Act = "open"): void {
     this.#wanted = true;
     if (this.#plain) return this.#plain.connect(act);
     if (this.#member) return this.#member.call(act);
@@ -69,10 +71,6 @@ export class TabsLink implements Link {
     this.#stopSignals?.();
     this.#stopSignals = undefined;
     this.#parts.owner.changed();
-  }
-
-  close(): void {
-    this.disconnect();
   }
 
   retry(): void {
@@ -93,14 +91,18 @@ export class TabsLink implements Link {
     const turn = ++this.#beginnings;
     const user = await this.#whoAmI();
     if (turn !== this.#beginnings) return;
-    if (user === undefined) return this.#goPlain();
-    const act = this.#act;
-    this.#act = undefined;
-    this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, act, {
-      stranger: () => this.#goPlain(),
+    if (user === undefined) return this.#estranged();
+    this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, {
+      act: () => this.#act,
+      fed: () => {
+        this.#act = undefined;
+        this.#leavePlain();
+      },
+      alone: () => this.#goPlain(),
+      stranger: () => this.#estranged(),
       token: (token) => {
         if (this.#givenUser !== undefined || claimsOf(token)?.user === user) return;
-        this.#goPlain();
+        this.#estranged();
         throw new Error("the token is another user's");
       },
     });
@@ -111,17 +113,36 @@ export class TabsLink implements Link {
     const { token, env } = this.#parts;
     if (this.#givenUser !== undefined) return this.#givenUser;
     try {
-      return claimsOf(token.usable(env.now()) ?? (await token.fetch(env.now())))?.user;
+      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user;
     } catch {
       // A connection of its own finds the same, and says so.
       return undefined;
     }
   }
 
+  #estranged(): void {
+    this.#stranger = true;
+    this.#goPlain();
+  }
+
   #goPlain(): void {
     this.#end();
-    this.#plain = new Connection(this.#parts);
-    this.#plain.connect(this.#act);
+    if (!this.#plain) {
+      this.#plain = new Connection(this.#parts);
+      this.#plain.connect(this.#act);
+      this.#act = undefined;
+    }
+    if (this.#stranger) return;
+    // It may be heard later on. Until it is fed by the others, its own connection serves.
+    this.#parts.env.timer(() => {
+      if (this.#wanted && this.#plain && !this.#member) void this.#begin();
+    }, RETRY);
+  }
+
+  #leavePlain(): void {
+    const plain = this.#plain;
+    this.#plain = undefined;
+    plain?.disconnect();
   }
 
   #end(): void {
@@ -131,13 +152,12 @@ export class TabsLink implements Link {
   }
 
   #signal(signal: PageSignal): void {
-    if (this.#plain) return;
     if (signal === "stored" || signal === "leaving") {
       // A page in the back/forward cache is thrown out of it by a message that it is sent, or by a lock that it holds.
       this.#end();
       return this.#parts.owner.changed();
     }
     if (this.#member) this.#member.look();
-    else if (signal === "restored" || signal === "visible") void this.#begin();
+    else if (!this.#plain && (signal === "restored" || signal === "visible")) void this.#begin();
   }
 }

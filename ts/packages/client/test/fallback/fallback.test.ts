@@ -3,6 +3,7 @@ import type { Session } from "../../src/session.ts";
 import { Switch } from "../../src/fallback/switch.ts";
 import { FakeEnv } from "../fake-env.ts";
 import { HttpWorld } from "./http-world.ts";
+import { stop } from "../../src/stop.ts";
 
 const data = (chat: Session) => chat.entries.map((e) => e.data);
 const kinds = (world: HttpWorld) => world.attaches.map(({ kind }) => kind);
@@ -138,6 +139,19 @@ describe("over events", () => {
     expect(chat.entries[1]).toMatchObject({ text: "Hello", status: "complete" });
     expect(chat.outbox).toEqual([]);
     expect(world.asides[0]?.[0]).toMatch(/"mode":"aside"/);
+  });
+
+  it("a stop goes as sends do, and is repeated after a failure", async () => {
+    const { world, chat } = await overEvents();
+    const run = world.server.log("chat").openRun();
+    world.sends = "broken";
+    const done = stop(chat, { run });
+    await world.env.advance(100);
+    world.sends = "fine";
+    await world.env.advance(30_000);
+    expect(await done).toBe("requested");
+    expect(chat.entries[1]).toMatchObject({ stop: { state: "requested" } });
+    expect(world.asides.flat().filter((line) => line.includes('"t":"stop"'))).toHaveLength(1);
   });
 
   it("another session is another request, which goes on where the last one stood", async () => {

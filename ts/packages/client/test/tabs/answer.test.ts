@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { apply, asked, cursorOf, type SessionState, UNREAD } from "../../src/session-state.ts";
+import { HoldfastError } from "../../src/errors.ts";
 import { answer } from "../../src/tabs/answer.ts";
 import type { SessionFrame } from "../../src/wire.ts";
 import { happening, RandomLog } from "../random-log.ts";
@@ -127,7 +128,7 @@ describe("a leader's answer", () => {
   });
 
   it("is the server's own where that denies", () => {
-    const state: SessionState = { ...UNREAD, phase: "denied", refusal: { code: "forbidden", message: "not yours" } };
+    const state: SessionState = { ...UNREAD, phase: "denied", refusal: new HoldfastError("forbidden", "not yours") };
     expect(answer({ state, tags: new Map() }, { s: "chat" }, false)).toEqual([
       { t: "sub", s: "chat", outcome: "denied", code: "forbidden", msg: "not yours" },
     ]);

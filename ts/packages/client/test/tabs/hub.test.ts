@@ -7,20 +7,42 @@ import { FakeLog } from "../fake-server.ts";
 function stage() {
   const log = new FakeLog("chat");
   const written: ClientFrame[] = [];
+  const batches: number[] = [];
   const told: { frame: OwnedFrame; to: string | undefined }[] = [];
   const later: (() => void)[] = [];
-  const at = { open: true, clock: 0 };
+  const at = { open: true, clock: 10_000 };
+  const timers = new Set<{ run: () => void; at: number }>();
+  const ends = new Map<string, () => void>();
   const hub = new Hub({
+    tab: "home",
     client: "shared",
     user: () => "anna",
     open: () => at.open,
     write: (frame) => written.push(frame),
-    tell: (frames, to) => told.push(...frames.map((frame) => ({ frame, to }))),
+    here: (frame) => told.push({ frame, to: "home" }),
+    tell: (frames, to) => {
+      told.push(...frames.map((frame) => ({ frame, to })));
+      if (to === undefined) batches.push(frames.length);
+    },
+    gone: (tab, run) => {
+      ends.set(tab, run);
+      return () => ends.delete(tab);
+    },
     soon: (run) => later.push(run),
+    timer: (run, ms) => {
+      const timer = { run, at: at.clock + ms };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
     now: () => at.clock,
   });
   const settle = () => {
     for (const run of later.splice(0)) run();
+  };
+  const pass = (ms: number) => {
+    at.clock += ms;
+    for (const timer of [...timers]) if (timer.at <= at.clock && timers.delete(timer)) timer.run();
+    settle();
   };
   const hear = (...frames: readonly ServerFrame[]) => {
     for (const frame of frames) hub.frame(frame as OwnedFrame);
@@ -33,15 +55,15 @@ function stage() {
     hear(...log.answer(sub.last, sub.cur));
   };
   const types = (to: string | undefined) => told.filter((one) => one.to === to).map(({ frame }) => frame.t);
-  return { log, hub, written, told, at, settle, hear, answered, types };
+  return { log, hub, written, told, batches, ends, timers, at, pass, hear, answered, types };
 }
 
 describe("a hub", () => {
   it("asks the server once, and answers each tab when it knows", () => {
     const { log, hub, written, answered, types } = stage();
     log.append("message", "a");
-    hub.join("one", [{ s: "chat" }]);
-    hub.join("two", [{ s: "chat" }]);
+    hub.join("one", [{ s: "chat" }], false);
+    hub.join("two", [{ s: "chat" }], false);
     expect(written.map(({ t }) => t)).toEqual(["sub"]);
     expect([types("one"), types("two")]).toEqual([[], []]);
     answered();
@@ -49,7 +71,7 @@ describe("a hub", () => {
       ["sub", "entry", "live"],
       ["sub", "entry", "live"],
     ]);
-    hub.join("three", [{ s: "chat" }]);
+    hub.join("three", [{ s: "chat" }], false);
     expect([types("three"), written.length]).toEqual([["sub", "entry", "live"], 1]);
   });
 
@@ -57,7 +79,7 @@ describe("a hub", () => {
     const { hub, written, at } = stage();
     at.open = false;
     expect(hub.attach()).toEqual([]);
-    hub.join("one", [{ s: "chat", last: 7 }]);
+    hub.join("one", [{ s: "chat", last: 7 }], false);
     expect(written).toEqual([]);
     at.open = true;
     hub.welcomed();
@@ -66,7 +88,7 @@ describe("a hub", () => {
 
   it("finds a hole, asks again, and passes on nothing that it did not take", () => {
     const { log, hub, written, told, hear, answered } = stage();
-    hub.join("one", [{ s: "chat" }]);
+    hub.join("one", [{ s: "chat" }], false);
     log.append("message", "a");
     answered();
     const before = told.length;
@@ -75,22 +97,86 @@ describe("a hub", () => {
     expect(written.at(-1)).toMatchObject({ t: "sub", cur: { o: 1 } });
     for (const data of ["b", "c", "d"]) log.append("message", data);
     answered();
-    const all = told.slice(before).map(({ frame }) => (frame.t === "entry" ? frame.o : frame.t));
+    const all = told
+      .slice(before)
+      .filter(({ to }) => to === "home")
+      .map(({ frame }) => (frame.t === "entry" ? frame.o : frame.t));
     expect(all).toEqual(["sub", 2, 3, 4, "live"]);
     expect(hub.upToDate()).toBe(true);
   });
 
-  it("tells what was said before an answer before the answer", () => {
-    const { log, hub, told, answered } = stage();
-    hub.join("one", [{ s: "chat" }]);
+  it("tells this tab at once, and the others together what comes while they wait", () => {
+    const { log, hub, batches, types, pass, answered, timers } = stage();
+    hub.join("home", [{ s: "chat" }], true);
     answered();
     log.onFrame.add((frame) => hub.frame(frame));
-    log.append("message", "a");
-    // Not told yet: it waits for what comes with it.
-    expect(told.some(({ frame }) => frame.t === "entry")).toBe(false);
-    hub.join("two", [{ s: "chat" }]);
-    const order = told.map(({ frame, to }) => `${frame.t} ${to}`);
-    expect(order.indexOf("entry undefined")).toBeLessThan(order.indexOf("sub two"));
+    log.append("message", "for nobody else");
+    pass(0);
+    expect([batches, timers.size]).toEqual([[], 0]);
+    hub.join("one", [], false);
+    for (let i = 0; i < 40; i++) {
+      log.append("message", i);
+      expect(types("home").filter((type) => type === "entry").length).toBe(i + 2);
+      pass(10);
+    }
+    // The first at once, and then five times a second.
+    expect(batches).toEqual([1, 20]);
+    pass(200);
+    expect(batches).toEqual([1, 20, 19]);
+    expect(timers.size).toBe(0);
+  });
+
+  it("tells others sooner while one of them is seen, and at once what waits for it", () => {
+    const { log, hub, batches, pass, answered } = stage();
+    hub.join("one", [{ s: "chat" }], false);
+    answered();
+    pass(1_000);
+    batches.length = 0;
+    log.onFrame.add((frame) => hub.frame(frame));
+    for (let i = 0; i < 3; i++) {
+      log.append("message", i);
+      pass(10);
+    }
+    expect(batches).toEqual([1]);
+    hub.see("one", true);
+    expect(batches).toEqual([1, 2]);
+    for (let i = 0; i < 6; i++) {
+      log.append("message", i);
+      pass(10);
+    }
+    hub.see("one", false);
+    expect(batches).toEqual([1, 2, 3, 3]);
+    hub.see("nobody", true);
+  });
+
+  it("tells what waits when it ends, and does not wait for a timer that is late", () => {
+    const { log, hub, batches, at, pass, answered, ends, timers } = stage();
+    hub.join("one", [{ s: "chat" }], false);
+    answered();
+    pass(1_000);
+    batches.length = 0;
+    log.onFrame.add((frame) => hub.frame(frame));
+    log.append("message", 1);
+    pass(0);
+    log.append("message", 2);
+    timers.clear();
+    at.clock += 200;
+    log.append("message", 3);
+    pass(0);
+    expect(batches).toEqual([1, 2]);
+    log.append("message", 4);
+    hub.end();
+    expect([batches, timers.size, ends.size]).toEqual([[1, 2, 1], 0, 0]);
+  });
+
+  it("leaves what a tab read when the tab is gone, however it went", () => {
+    const { hub, written, ends } = stage();
+    hub.join("one", [{ s: "a" }], false);
+    hub.join("one", [{ s: "a" }], false);
+    hub.join("two", [{ s: "b" }], false);
+    ends.get("one")?.();
+    expect(written.filter(({ t }) => t === "unsub")).toEqual([{ t: "unsub", s: "a" }]);
+    expect([...ends.keys()]).toEqual(["two"]);
   });
 
   it("gives pages and refusals to who asked", () => {
@@ -108,9 +194,9 @@ describe("a hub", () => {
   it("does without the pages that are refused", () => {
     const { log, hub, written, hear, answered, types } = stage();
     for (let i = 0; i < 80; i++) log.append("message", i);
-    hub.join("one", [{ s: "chat", last: 5 }]);
+    hub.join("one", [{ s: "chat", last: 5 }], false);
     answered();
-    hub.join("two", [{ s: "chat", last: 60 }]);
+    hub.join("two", [{ s: "chat", last: 60 }], false);
     expect(written.at(-1)).toMatchObject({ t: "page", id: "/chat", before: 76 });
     expect(types("two")).toEqual([]);
     hear({ t: "err", re: "page", id: "/chat", s: "chat", code: "unavailable", msg: "later" });
@@ -119,10 +205,10 @@ describe("a hub", () => {
 
   it("asks the server again for whoever comes where it was denied", () => {
     const { hub, written, hear, types } = stage();
-    hub.join("one", [{ s: "chat" }]);
+    hub.join("one", [{ s: "chat" }], false);
     hear({ t: "err", re: "sub", s: "chat", code: "too_large", msg: "too many" });
     expect(types("one")).toEqual(["sub"]);
-    hub.join("two", [{ s: "chat" }]);
+    hub.join("two", [{ s: "chat" }], false);
     expect(written.filter(({ t }) => t === "sub").length).toBe(2);
   });
 
@@ -131,7 +217,7 @@ describe("a hub", () => {
     log.append("message", 1, { c: "shared", id: "tab-a:page1" });
     log.append("message", 2, { c: "else", id: "tab-b:page1" });
     log.append("message", 3, { c: "shared", id: "odd" });
-    hub.join("one", [{ s: "chat" }]);
+    hub.join("one", [{ s: "chat" }], false);
     answered();
     const clients = told.flatMap(({ frame, to }) => (to === "one" && frame.t === "entry" ? [frame.c] : []));
     expect(clients).toEqual(["tab-a", "else", "shared"]);
@@ -139,28 +225,27 @@ describe("a hub", () => {
 
   it("gives a reader of another log up after a while", () => {
     const { log, hub, at, answered, types } = stage();
-    hub.join("one", [{ s: "chat" }]);
+    hub.join("one", [{ s: "chat" }], false);
     log.append("message", "a");
     answered();
-    hub.join("two", [{ s: "chat", cur: { e: "epoch00001", o: 9, g: 63 } }]);
+    hub.join("two", [{ s: "chat", cur: { e: "epoch00001", o: 9, g: 63 } }], false);
     hub.tick();
     expect(types("two")).toEqual([]);
-    at.clock = 1_000;
+    at.clock += 1_000;
     hub.tick();
     expect(types("two")).toEqual(["sub", "entry", "live"]);
   });
 
   it("leaves a session with its last reader, also one that joined anew without it", () => {
     const { hub, written } = stage();
-    hub.join("one", [{ s: "a" }, { s: "b" }]);
-    hub.join("two", [{ s: "b" }]);
-    hub.join("one", [{ s: "b" }]);
+    hub.join("one", [{ s: "a" }, { s: "b" }], false);
+    hub.join("two", [{ s: "b" }], false);
+    hub.join("one", [{ s: "b" }], false);
     hub.leave("two");
     hub.up("one", "c1", { t: "unsub", s: "b" });
     expect(written.filter(({ t }) => t === "unsub")).toEqual([
       { t: "unsub", s: "a" },
       { t: "unsub", s: "b" },
     ]);
-    expect([hub.serves("one"), hub.serves("two")]).toEqual([false, true]);
   });
 });

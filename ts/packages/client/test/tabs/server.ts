@@ -90,6 +90,12 @@ export class TabServer {
         const { o, g, dup } = this.log(s).append("message", data, { id, u: conn.user, c: conn.hello?.client ?? "" });
         return conn.say({ t: "ack", s, id, o, g, at: this.#now(), ...(dup && { dup }) });
       }
+      case "stop": {
+        const { s, id, run = 0 } = frame;
+        const c = conn.hello?.client ?? "";
+        const { o, g } = this.log(s).stop({ id, u: conn.user, c, state: "requested" }, { run });
+        return conn.say({ t: "ack", s, id, o, g, at: this.#now(), state: "requested" });
+      }
       case "page": {
         const { s, id, before = 0, limit = 50 } = frame;
         this.pages.push(before);

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { older } from "../../src/older.ts";
+import { stop, stopOf } from "../../src/stop.ts";
 import type { Lease } from "../../src/tabs/messages.ts";
 import { type Tab, World } from "./world.ts";
 
@@ -55,6 +57,35 @@ describe("sending", () => {
     }
   });
 
+  it("a stop from any tab reaches the run in all, as that tab's, and is in it for whoever comes later", async () => {
+    const { world, all } = await windows(3);
+    const [, two] = all as [Tab, Tab, Tab];
+    const run = world.server.log().openRun(undefined, { answers: 1 });
+    await world.advance(100);
+    const done = stop(two.chat, { run });
+    await world.advance(200);
+    expect(await done).toBe("requested");
+    all.push(await world.open());
+    await world.advance(200);
+    for (const { chat } of all) {
+      const stopped = { state: "requested", client: two.client.clientId };
+      expect(chat.entries.find((e) => e.offset === run)).toMatchObject({ answers: 1, stop: stopped });
+      expect(stopOf({ entries: chat.entries.filter((e) => e.kind === "event") }, { run })).toMatchObject(stopped);
+    }
+  });
+
+  it("a stop outlives the tab that led", async () => {
+    const { world, all } = await windows(2);
+    const [one, two] = all as [Tab, Tab];
+    const run = world.server.log().openRun();
+    await world.advance(100);
+    const done = stop(two.chat, { run });
+    one.close();
+    await world.advance(3_000);
+    expect(await done).toBe("requested");
+    expect(two.chat.entries.find((e) => e.offset === run)).toMatchObject({ stop: { state: "requested" } });
+  });
+
   it("a signal reaches the other tabs, and not its sender", async () => {
     const { world, all } = await windows(3);
     const heard: string[][] = all.map(() => []);
@@ -95,7 +126,8 @@ describe("the leader", () => {
     expect([two.state, three.state]).toEqual(["live", "live"]);
     expect(world.server.attached.length).toBe(1);
     await world.advance(100);
-    const text = Array.from({ length: n - 3 }, (_, i) => `${i + 1} `).join("");
+    // Some are still on their way, and some wait to be told together.
+    const text = Array.from({ length: n - 7 }, (_, i) => `${i + 1} `).join("");
     for (const tab of [two, three]) {
       const entry = tab.chat.entries[1];
       expect(entry?.kind === "run" && entry.text.startsWith(text)).toBe(true);
@@ -190,6 +222,12 @@ describe("the leader", () => {
     await world.advance(300);
     expect([two.state, three.state, world.server.attached.length]).toEqual(["live", "live", 1]);
     expect(world.steals).toEqual([]);
+    // Also one that can say nothing of its end.
+    const [leader, other] = two.sockets.size ? [two, three] : [three, two];
+    leader.crash();
+    await world.advance(5_000);
+    expect([other.state, other.sockets.size]).toEqual(["live", 1]);
+    expect(world.steals).toEqual([]);
   });
 
   it("whose line dies tells the truth in all tabs, and all come back", async () => {
@@ -244,7 +282,7 @@ describe("a tab that nobody hears", () => {
     expect(world.server.attaches - before).toBe(1);
     expect(world.steals.filter(({ tab }) => tab === deaf).length).toBeLessThanOrEqual(3);
     deaf.deaf = false;
-    await world.advance(15_000);
+    await world.advance(16_000);
     expect([deaf.state, world.server.attached.length]).toEqual(["live", 1]);
   });
 
@@ -309,7 +347,7 @@ describe("what a tab needs that the leader does not hold", () => {
     await world.advance(500);
     expect(offsets(late)).toEqual(upTo(700).slice(400));
     expect(late.state).toBe("live");
-    const more = late.chat.older(50);
+    const more = older(late.chat, 50);
     await world.advance(100);
     expect(await more).toBe(true);
     expect(offsets(late)).toEqual(upTo(700).slice(350));

@@ -1,7 +1,7 @@
 import { Client } from "../../src/client.ts";
 import type { Cancel, Env, FetchAnswer, PageSignal, Pipe, PipeEvents } from "../../src/env/env.ts";
 import { memoryStorage } from "../../src/env/memory-storage.ts";
-import type { Siblings } from "../../src/env/siblings.ts";
+import type { LockMode, Siblings } from "../../src/env/siblings.ts";
 import type { Session } from "../../src/session.ts";
 import { tabs, type TabsOptions } from "../../src/tabs/index.ts";
 import { Conn, TabServer, tokenOf } from "./server.ts";
@@ -15,6 +15,7 @@ interface Timer {
 
 interface Waiting {
   readonly tab: Tab;
+  readonly how: LockMode;
   got(): void;
   lost(): void;
 }
@@ -32,7 +33,7 @@ export class World {
   readonly #timers = new Set<Timer>();
   readonly #soon: { readonly tab: Tab | undefined; readonly run: () => void }[] = [];
   readonly #channels = new Set<{ name: string; tab: Tab; on: (message: unknown) => void }>();
-  readonly #locks = new Map<string, { holder: Waiting | undefined; queue: Waiting[] }>();
+  readonly #locks = new Map<string, { holders: Waiting[]; queue: Waiting[] }>();
   #order = 0;
   #spin = 0;
   #seed: number;
@@ -79,7 +80,7 @@ export class World {
   atLock(kind: string): Tab[] {
     return [...this.#locks]
       .filter(([name]) => name.endsWith(`:${kind}`))
-      .flatMap(([, { holder, queue }]) => [...(holder ? [holder] : []), ...queue])
+      .flatMap(([, { holders, queue }]) => [...holders, ...queue])
       .map(({ tab }) => tab);
   }
 
@@ -145,7 +146,7 @@ export class World {
         const post = (message: unknown) => this.#post(channel, message);
         return { post, close: () => void this.#channels.delete(channel) };
       },
-      lock: (name, steal, on) => this.#lock(name, steal, { tab, ...on }),
+      lock: (name, how, on) => this.#lock(name, { tab, how, ...on }),
     };
   }
 
@@ -163,14 +164,13 @@ export class World {
     }
   }
 
-  #lock(name: string, steal: boolean, waiting: Waiting): Cancel {
+  #lock(name: string, waiting: Waiting): Cancel {
     let lock = this.#locks.get(name);
-    if (!lock) this.#locks.set(name, (lock = { holder: undefined, queue: [] }));
-    const { holder } = lock;
-    if (steal) {
+    if (!lock) this.#locks.set(name, (lock = { holders: [], queue: [] }));
+    if (waiting.how === "steal") {
       this.steals.push({ tab: waiting.tab, at: this.clock });
-      lock.holder = undefined;
-      if (holder) holder.tab.later(() => holder.lost());
+      for (const { tab, lost } of lock.holders) tab.later(lost);
+      lock.holders = [];
       lock.queue.unshift(waiting);
     } else lock.queue.push(waiting);
     this.#grant(name);
@@ -181,16 +181,18 @@ export class World {
     const lock = this.#locks.get(name);
     if (!lock) return;
     lock.queue = lock.queue.filter((other) => other !== waiting);
-    if (lock.holder === waiting) lock.holder = undefined;
+    lock.holders = lock.holders.filter((other) => other !== waiting);
     this.#grant(name);
   }
 
   #grant(name: string): void {
     const lock = this.#locks.get(name);
-    const next = lock?.holder ? undefined : lock?.queue.shift();
-    if (!lock || !next) return;
-    lock.holder = next;
-    next.tab.later(() => lock.holder === next && next.got());
+    const [next] = lock?.queue ?? [];
+    if (!lock || !next || !lock.holders.every(({ how }) => how === "share" && next.how === "share")) return;
+    lock.queue.shift();
+    lock.holders.push(next);
+    next.tab.later(() => lock.holders.includes(next) && next.got());
+    this.#grant(name);
   }
 
   /** All that a page held goes with it. */
@@ -198,7 +200,7 @@ export class World {
     for (const channel of this.#channels) if (channel.tab === tab) this.#channels.delete(channel);
     for (const [name, lock] of this.#locks) {
       lock.queue = lock.queue.filter((waiting) => waiting.tab !== tab);
-      if (lock.holder?.tab === tab) lock.holder = undefined;
+      lock.holders = lock.holders.filter((holder) => holder.tab !== tab);
       this.#grant(name);
     }
   }

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/store/pebble"
+	"github.com/holdfast/holdfast/store/pending"
+)
+
+// A process takes over from another one that has the store, through two files in the data folder:
+//
+//	successor   locked by the one that waits, for as long as it does; holds its address once it takes connections
+//	leaving     made by the one that leaves, when it knows that somebody waits
+//
+// The one that leaves has its clients stand by at the other, then lets go of the store; the other opens it, and they go on
+// there. A lock ends with its process, however that ends, so neither file can mislead for longer.
+const (
+	successorFile = "successor"
+	leavingFile   = "leaving"
+	// lookEvery is how often one process looks what the other has done: files tell nobody.
+	lookEvery = 10 * time.Millisecond
+	// arriveTime is how long the one that leaves waits for the other to take connections.
+	arriveTime = 2 * time.Second
+)
+
+// successorOf reports whether another process takes over the store in dir, and waits until that one takes connections.
+func successorOf(ctx context.Context, dir string) bool {
+	path := filepath.Join(dir, successorFile)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if free, err := lockFile(f); free || err != nil {
+		return false // a lock that was got goes with the file
+	}
+	leaving := filepath.Join(dir, leavingFile)
+	if err := os.WriteFile(leaving, nil, 0o600); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, arriveTime)
+	defer cancel()
+	arrived := poll(ctx, func() bool {
+		addr, err := os.ReadFile(path)
+		return err == nil && len(addr) > 0
+	})
+	if !arrived {
+		_ = os.Remove(leaving)
+	}
+	return arrived
+}
+
+// poll looks until ok, or ctx ends.
+func poll(ctx context.Context, ok func() bool) bool {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// successor is a process that waits for a store.
+type successor struct {
+	dir  string
+	file *os.File
+	log  *slog.Logger
+}
+
+// queueFor makes this process the one that takes over the store in dir.
+func queueFor(dir string, log *slog.Logger) (*successor, error) {
+	f, err := os.OpenFile(filepath.Join(dir, successorFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, holdfast.Wrap(holdfast.CodeUnavailable, err, "this process cannot queue for the store")
+	}
+	locked, err := lockFile(f)
+	if err == nil && !locked {
+		err = holdfast.Errorf(holdfast.CodeUnavailable, "another process waits for the store in %s already", dir)
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &successor{dir, f, log}, nil
+}
+
+// awaitLeave waits until the other process is about to leave, or is gone.
+func (s *successor) awaitLeave(ctx context.Context) error {
+	s.log.Info("another process has the store; waiting for it to stop", "data", s.dir)
+	left := poll(ctx, func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, leavingFile))
+		return err == nil || !pebble.InUse(s.dir)
+	})
+	if !left {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// arrived tells the other process that this one takes connections.
+func (s *successor) arrived(addr net.Addr) error {
+	_, err := s.file.WriteAt([]byte(addr.String()), 0)
+	return err
+}
+
+// open opens the store as soon as the other process lets go of it.
+func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error)) (driver.Driver, error) {
+	defer s.file.Close()
+	began := time.Now()
+	var db *pebble.Driver
+	var err error
+	done := poll(ctx, func() bool {
+		if pebble.InUse(s.dir) {
+			return false
+		}
+		db, err = open()
+		return holdfast.CodeOf(err) != holdfast.CodeUnavailable
+	})
+	switch {
+	case !done:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	}
+	tidyTakeOver(s.dir)
+	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond))
+	return db, nil
+}
+
+// tidyTakeOver removes what an earlier take-over left. Whoever has the store calls it.
+func tidyTakeOver(dir string) {
+	if err := os.Remove(filepath.Join(dir, leavingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("a file of an earlier take-over cannot be removed", "err", err)
+	}
+}
+
+// claim returns the store and a listener. With take-over the store may be another process's still: then it is pending.
+func (n *nodeSettings) claim(ctx context.Context, log *slog.Logger) (driver.Driver, net.Listener, error) {
+	if !n.takeOver || !pebble.InUse(n.data) {
+		l, err := n.listen()
+		if err != nil {
+			return nil, nil, err
+		}
+		db, err := n.open(log)
+		if err != nil {
+			return nil, nil, errors.Join(err, l.Close())
+		}
+		tidyTakeOver(n.data)
+		return db, l, nil
+	}
+	s, err := queueFor(n.data, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.awaitLeave(ctx); err != nil {
+		return nil, nil, errors.Join(err, s.file.Close())
+	}
+	l, err := n.listen()
+	if err != nil {
+		return nil, nil, errors.Join(err, s.file.Close())
+	}
+	db := pending.New(driver.Durability(strings.TrimSpace(n.durability)), func(ctx context.Context) (driver.Driver, error) {
+		// Only now does anybody answer at the address: the server is made, and Run was called.
+		if err := s.arrived(l.Addr()); err != nil {
+			return nil, err
+		}
+		return s.open(ctx, func() (*pebble.Driver, error) { return n.open(log) })
+	})
+	return db, l, nil
+}

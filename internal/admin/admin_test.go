@@ -1,0 +1,226 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/journal"
+)
+
+// desk is a node whose acts are written down.
+type desk struct{ did []string }
+
+func (d *desk) Figures(context.Context) (Figures, error) { return Figures{Connections: 3}, nil }
+func (d *desk) Connections(u holdfast.UserID, limit int) []Connection {
+	return []Connection{{Conn: "c1", User: u}}
+}
+func (d *desk) Session(_ context.Context, s holdfast.SessionID) (Session, error) {
+	return Session{}, holdfast.Errorf(holdfast.CodeNotFound, "there is no session %s", s)
+}
+func (d *desk) Timeline(_ context.Context, q journal.Query) ([]journal.Record, error) {
+	return []journal.Record{{Event: string(q.User), At: q.From}}, nil
+}
+func (d *desk) Search(context.Context, string) (journal.Names, error) { return journal.Names{}, nil }
+func (d *desk) Disconnect(_ context.Context, c holdfast.ConnID) (bool, error) {
+	d.did = append(d.did, "disconnect "+string(c))
+	return c == "c1", nil
+}
+func (d *desk) DisconnectUser(_ context.Context, u holdfast.UserID) (int, error) {
+	d.did = append(d.did, "disconnect user "+string(u))
+	return 2, nil
+}
+func (d *desk) AskReport(_ context.Context, c holdfast.ConnID) (bool, error) {
+	d.did = append(d.did, "report "+string(c))
+	return true, nil
+}
+func (d *desk) EndRun(_ context.Context, s holdfast.SessionID, run holdfast.Offset) error {
+	d.did = append(d.did, "end-run "+string(s))
+	return nil
+}
+
+const looks, acting = "only looking 12", "looking and acting"
+
+func page(t *testing.T, audit *bytes.Buffer) (*Admin, *desk) {
+	t.Helper()
+	d := &desk{}
+	o := Options{Node: d, Password: looks, ActPassword: acting, Logger: slog.New(slog.DiscardHandler)}
+	if audit != nil {
+		o.Audit = audit
+	}
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, d
+}
+
+func ask(a *Admin, method, path, password, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if password != "" {
+		r.SetBasicAuth("otto", password)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Holdfast-Operator", "test")
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w
+}
+
+func TestLook(t *testing.T) {
+	a, _ := page(t, nil)
+	cases := map[string]struct {
+		status int
+		has    string
+	}{
+		"/":                                    {200, "admin.js"},
+		"/admin.js":                            {200, ""},
+		"/api/me":                              {200, `{"name":"otto","acts":false}`},
+		"/api/now":                             {200, `"connections":3`},
+		"/api/history":                         {200, `[]`},
+		"/api/connections?user=anna":           {200, `"user":"anna"`},
+		"/api/session?session=x":               {404, "there is no session x"},
+		"/api/search?q=a":                      {200, ""},
+		"/api/timeline?user=anna&from=1000":    {200, `"event":"anna"`},
+		"/api/timeline":                        {400, "say whose timeline"},
+		"/api/timeline?user=anna&to=yesterday": {400, "yesterday"},
+		"/api/disconnect":                      {404, ""},
+		"/api/nothing":                         {404, ""},
+	}
+	for path, tc := range cases {
+		w := ask(a, http.MethodGet, path, looks, "")
+		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.has) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// Without a password nothing is shown, the page itself included; tries are bounded, and a right one still comes in from
+// elsewhere.
+func TestEnter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := page(t, nil)
+		for _, path := range []string{"/", "/api/now", "/api/timeline?user=a"} {
+			if w := ask(a, http.MethodGet, path, "", ""); w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" {
+				t.Errorf("%s without a password: %d", path, w.Code)
+			}
+		}
+		for range 10 {
+			if w := ask(a, http.MethodGet, "/", "not the password", ""); w.Code != 401 {
+				t.Fatalf("a wrong password: %d", w.Code)
+			}
+		}
+		w := ask(a, http.MethodGet, "/", "not the password", "")
+		if w.Code != 429 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("the eleventh wrong password: %d", w.Code)
+		}
+		if w := ask(a, http.MethodGet, "/", looks, ""); w.Code != 200 {
+			t.Errorf("the right one: %d", w.Code)
+		}
+		time.Sleep(6 * time.Second)
+		if w := ask(a, http.MethodGet, "/", "not the password", ""); w.Code != 401 {
+			t.Errorf("one more, later: %d", w.Code)
+		}
+	})
+}
+
+func TestAct(t *testing.T) {
+	cases := map[string]struct {
+		path, body string
+		status     int
+		did        string
+	}{
+		"disconnect": {"disconnect", `{"conn":"c1"}`, 200, "disconnect c1"},
+		"gone":       {"disconnect", `{"conn":"c9"}`, 404, "disconnect c9"},
+		"user":       {"disconnect", `{"user":"anna"}`, 200, "disconnect user anna"},
+		"report":     {"report", `{"conn":"c1"}`, 200, "report c1"},
+		"run":        {"end-run", `{"session":"s","run":4}`, 200, "end-run s"},
+		"nonsense":   {"end-run", `{"sesion":"s"}`, 400, ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var lines bytes.Buffer
+			a, d := page(t, &lines)
+			w := ask(a, http.MethodPost, "/api/"+tc.path, acting, tc.body)
+			if got := strings.Join(d.did, ", "); w.Code != tc.status || got != tc.did {
+				t.Errorf("%d %s, and did %q", w.Code, w.Body, got)
+			}
+			if tc.did == "" {
+				return
+			}
+			var line map[string]any
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line["by"] != "otto" || line["act"] != tc.path || line["at"] == nil {
+				t.Errorf("the audit log has %q", lines.String())
+			}
+		})
+	}
+}
+
+// Who may only look does nothing, and no other page does it in an operator's name.
+func TestMayNotAct(t *testing.T) {
+	var lines bytes.Buffer
+	a, d := page(t, &lines)
+	if w := ask(a, http.MethodPost, "/api/disconnect", looks, `{"conn":"c1"}`); w.Code != 403 {
+		t.Errorf("with the password to look: %d", w.Code)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/api/disconnect", strings.NewReader(`{"conn":"c1"}`))
+	r.SetBasicAuth("otto", acting)
+	w := httptest.NewRecorder()
+	if a.ServeHTTP(w, r); w.Code != 403 {
+		t.Errorf("without the header: %d", w.Code)
+	}
+	if len(d.did) != 0 || lines.Len() != 0 {
+		t.Errorf("it did %q and wrote %q", d.did, lines.String())
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
+
+// What cannot be written down is not done.
+func TestAuditFails(t *testing.T) {
+	a, d := page(t, nil)
+	a.audit.to = full{}
+	if w := ask(a, http.MethodPost, "/api/disconnect", acting, `{"conn":"c1"}`); w.Code != 503 || len(d.did) != 0 {
+		t.Errorf("%d, and did %q", w.Code, d.did)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	n := &desk{}
+	for name, o := range map[string]Options{
+		"no node":        {Password: looks},
+		"no password":    {Node: n},
+		"short":          {Node: n, Password: "short"},
+		"short act":      {Node: n, Password: looks, ActPassword: "short"},
+		"same passwords": {Node: n, Password: looks, ActPassword: looks},
+	} {
+		if _, err := New(o); holdfast.CodeOf(err) != holdfast.CodeInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The history holds the last hour and no more.
+func TestHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := page(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		a.Run(ctx)
+		if n := len(a.history.all()); n != samples {
+			t.Errorf("it has %d samples", n)
+		}
+	})
+}

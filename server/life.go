@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// Run serves until ctx ends, then lets the connections leave and stops everything. It returns the first fault of a part
+// that cannot go on, and ends then too; nil after ctx ended. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	if s.running.Swap(true) {
+		return holdfast.Errorf(holdfast.CodeConflict, "the server is running, or has run, already")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The parts work on while clients go elsewhere.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	fault := make(chan error, 1)
+	fail := func(err error) {
+		select {
+		case fault <- err:
+		default: // the first counts
+		}
+		stopWork()
+		cancel()
+	}
+	lanes := s.startLanes(ctx)
+	var parts sync.WaitGroup
+	part := func(run func(context.Context) error) {
+		parts.Go(func() { // ends with work, and is waited for by stop
+			if err := run(work); err != nil && work.Err() == nil {
+				fail(err)
+			}
+		})
+	}
+	if err := s.start(ctx, part); err != nil && ctx.Err() == nil {
+		fail(err)
+	}
+	<-ctx.Done()
+	s.stop(func() {
+		stopWork()
+		parts.Wait()
+	}, work.Err() == nil)
+	lanes()
+	select {
+	case err := <-fault:
+		return err
+	default:
+		return nil
+	}
+}
+
+// stop lets the connections leave. stopParts stops all else that uses the store; healthy says that it is still at work.
+func (s *Server) stop(stopParts func(), healthy bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
+	defer cancel()
+	served := s.is() == serving
+	s.phase.Store(uint32(leaving))
+	spread := s.pace.Spread(s.hub.Count())
+	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, spread)
+	s.halt()
+	for _, l := range s.lanes {
+		l.Leave(spread)
+	}
+	stopParts()
+	if succeeded {
+		// At once: the other one waits for it, and so do all clients by now.
+		if err := s.closeStore(); err != nil {
+			s.opts.Logger.Error("closing the store", "err", err)
+		}
+	}
+	s.await(ctx)
+}
+
+// standByTime is how long it takes, at most, from a client's dial until its connection stands by.
+const standByTime = 500 * time.Millisecond
+
+// move has the clients dial the server that takes this one's place, if there is one, and serves them meanwhile. It returns when
+// they stand by there, as far as one can know, and reports whether there is such a server.
+func (s *Server) move(ctx context.Context, spread time.Duration) bool {
+	if !s.opts.Successor(ctx) {
+		return false
+	}
+	// Those that stand by are not kept for longer than the time for hello.
+	spread = min(spread, s.opts.Drain/2, s.opts.HelloTimeout/2)
+	s.opts.Logger.Info("another server takes over", "connections", s.hub.Count(), "spread", spread.Round(time.Millisecond))
+	for _, l := range s.lanes {
+		l.Move(spread)
+	}
+	timer := time.NewTimer(spread + standByTime)
+	defer timer.Stop()
+	tick := time.NewTicker(standByTime / 10)
+	defer tick.Stop()
+	for s.hub.Count() > 0 {
+		select {
+		case <-tick.C:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	return true
+}
+
+// halt ends what waits, and the writing.
+func (s *Server) halt() {
+	s.phase.Store(uint32(gone))
+	s.once.Do(func() { close(s.stopping) })
+}
+
+// await waits for the connections, which were told to go, and ends those that do not.
+func (s *Server) await(ctx context.Context) {
+	// One after the other, within one time: those that wait in the second have been told to go already.
+	for _, carriage := range []interface {
+		Shutdown(context.Context) error
+		Wait()
+	}{s.ws, s.http} {
+		if err := carriage.Shutdown(ctx); err != nil {
+			s.opts.Logger.Warn("shutting down", "err", err)
+			carriage.Wait()
+		}
+	}
+}
+
+// startLanes starts the goroutines that write to connections, and returns a function that ends them and waits: when no
+// connection is left.
+func (s *Server) startLanes(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var lanes sync.WaitGroup
+	for _, l := range s.lanes {
+		lanes.Go(func() { l.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		lanes.Wait()
+	}
+}
+
+// opener is a store that is opened when the one who has it lets go of it; see package pending.
+type opener interface {
+	Open(ctx context.Context) error
+}
+
+// start opens the store, if it is not open, and starts the parts.
+func (s *Server) start(ctx context.Context, part func(func(context.Context) error)) error {
+	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
+		part(runner.Run) // those who stand by are verified, too
+	}
+	if later, ok := s.opts.Store.(opener); ok {
+		s.phase.Store(uint32(waiting))
+		if err := later.Open(ctx); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store), s.turns.load(ctx, s.store)); err != nil {
+		return err
+	}
+	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
+	part(s.sweep)
+	part(s.attend)
+	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
+	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })
+	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })
+	if s.opts.OnMessage != nil {
+		part(s.deliver)
+	}
+	if s.hooks != nil {
+		part(s.hooks.Run)
+	}
+	close(s.open)
+	s.phase.Store(uint32(serving))
+	return nil
+}
+
+// closeStore closes the store, once.
+func (s *Server) closeStore() error {
+	s.closing.Do(func() { s.closed = s.store.Close() })
+	return s.closed
+}

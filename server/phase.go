@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// phase is what a server is about. It moves on, and never back.
+type phase uint32
+
+const (
+	// asleep: Run was not called, or has not come far.
+	asleep phase = iota
+	// waiting: clients may stand by; the store is still another one's.
+	waiting
+	// serving: all of it.
+	serving
+	// leaving: who is here is served, and nobody else is taken.
+	leaving
+	// gone: nothing is written any more.
+	gone
+)
+
+func (s *Server) is() phase { return phase(s.phase.Load()) }
+
+// welcoming reports whether connecting here is of use.
+func (s *Server) welcoming() bool { p := s.is(); return p == waiting || p == serving }
+
+// available waits until the store can be used.
+func (s *Server) available(ctx context.Context) error {
+	switch s.is() {
+	case serving, leaving:
+		return nil
+	case waiting:
+		timer := time.NewTimer(s.opts.HelloTimeout)
+		defer timer.Stop()
+		select {
+		case <-s.open:
+			return nil
+		case <-timer.C:
+		case <-s.stopping:
+		case <-ctx.Done():
+		}
+	case asleep, gone:
+	}
+	return holdfast.Errorf(holdfast.CodeUnavailable, "the server is starting or stopping; repeat the request")
+}
+
+// String names the phase for people.
+func (p phase) String() string {
+	return [...]string{asleep: "starting", waiting: "waiting for the store", serving: "serving", leaving: "leaving", gone: "gone"}[p]
+}
