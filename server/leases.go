@@ -17,6 +17,8 @@ import (
 type leases struct {
 	now  func() time.Time
 	term time.Duration
+	// expired is told of each lease that ran out. Set before run.
+	expired func()
 
 	// Guarded by mu.
 	mu    sync.Mutex

@@ -75,6 +75,7 @@ type helloMembers struct {
 // subMembers are those of a subscription, in sub and inside hello, besides s.
 type subMembers struct {
 	Last   int           `json:"last"`
+	Rollup int           `json:"rollup"`
 	Cursor *cursorObject `json:"cur"`
 	Act    holdfast.Act  `json:"act"` // in hello and take too
 	Watch  bool          `json:"watch"`
@@ -261,7 +262,7 @@ func (m *members) subs() ([]Sub, error) {
 }
 
 func (i *subItem) sub() (Sub, error) {
-	s := Sub{Session: i.Session, Last: i.Sub.Last, Act: i.Sub.Act, Watch: i.Sub.Watch}
+	s := Sub{Session: i.Session, Last: i.Sub.Last, Rollup: i.Sub.Rollup, Act: i.Sub.Act, Watch: i.Sub.Watch}
 	c := i.Sub.Cursor
 	if c == nil {
 		return s, nil

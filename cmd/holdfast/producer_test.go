@@ -192,9 +192,6 @@ func (f *fates) killed(t *testing.T) time.Duration {
 	at := time.Now()
 	run := f.seen(t, s)
 	late := time.Since(at)
-	if late > killLease+time.Second {
-		t.Errorf("%s: everybody knew after %s", s, late)
-	}
 	got := run.Body.Text("")
 	if run.Status != holdfast.RunInterrupted || !strings.HasPrefix(got, runtest.Text(f.words)) || !strings.HasPrefix(runtest.Text(killWords), got) {
 		t.Errorf("%s: the run is %s, after %d words: %q", s, run.Status, f.words, got)
@@ -240,6 +237,7 @@ func TestClause7_KilledProducers(t *testing.T) {
 	p := startProcess(t, "--lease", killLease.String())
 	all, together := producerKills()
 	var latest time.Duration
+	stalls := runtest.Stalls()
 	for first := 0; first < all; first += together {
 		var lot []*fates
 		var sessions []string
@@ -265,5 +263,11 @@ func TestClause7_KilledProducers(t *testing.T) {
 		busy.Wait()
 		stop()
 	}
-	t.Logf("%d producers killed, %d taken over, %d fenced; the last reader knew after %s, with a lease of %s", all, all, all, latest, killLease)
+	// The machine's own stalls hold up the server as they do this test.
+	stalled := stalls()
+	if latest > killLease+time.Second+stalled {
+		t.Errorf("of one that was killed not everybody knew before %s", latest)
+	}
+	t.Logf("%d producers killed, %d taken over, %d fenced; the last reader knew after %s, with a lease of %s; the machine held this test up for %s",
+		all, all, all, latest, killLease, stalled)
 }

@@ -66,7 +66,7 @@ func (c *Conn) settle(ctx context.Context, act holdfast.Act, decide func(*hub.Ar
 func awaitLife(ctx context.Context, a *hub.Arrival) {
 	ctx, cancel := context.WithTimeout(ctx, verdict)
 	defer cancel()
-	silent := func(other hub.Conn) bool { return other.Describe().Heard.Before(a.AskedAt) }
+	silent := func(other hub.Conn) bool { return other.Describe().Alive.Before(a.AskedAt) }
 	for slices.ContainsFunc(a.Asked, silent) && pause(ctx, look) {
 	}
 }
@@ -98,8 +98,8 @@ func (c *Conn) turnedAway(v policy.Verdict) {
 	}
 }
 
-// enter takes the connection's seat in a session, where rules are of single sessions.
-func (c *Conn) enter(ctx context.Context, f *wire.Sub) error {
+// sit takes the connection's seat in a session, where rules are of single sessions.
+func (c *Conn) sit(ctx context.Context, f *wire.Sub) error {
 	if !c.perSession() {
 		return nil
 	}
@@ -160,8 +160,8 @@ func (c *Conn) Displace(f *wire.Windows) {
 	c.push(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeConflict, Message: "continued in another window"})
 }
 
-// heard is when something last came; now, if the client cannot be heard, or is being listened to.
-func (c *Conn) heard() time.Time {
+// alive is when something last came; now, if the client cannot be heard, or is being listened to.
+func (c *Conn) alive() time.Time {
 	if c.reach != transport.Both || c.handling.Load() {
 		return c.cfg.now()
 	}

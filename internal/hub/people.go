@@ -42,13 +42,24 @@ type ConnInfo struct {
 	// Device and Name are what the client says it is on, and is called.
 	Device, Name string
 	Since        time.Time
-	// Heard is when something last came from it; now, if it cannot be heard, or is being listened to. Used is when its user
+	// Alive is when something last came from it; now, if it cannot be heard, or is being listened to. Used is when its user
 	// last did something.
-	Heard, Used time.Time
+	Alive, Used time.Time
 	// Hidden: nobody looks at it.
 	Hidden bool
-	// Sessions are those it reads.
-	Sessions []holdfast.SessionID
+	// Sessions are those it reads, and Positions how far it has come in each, in the same order.
+	Sessions  []holdfast.SessionID
+	Positions []Progress
+	// Heard and Said are when a message last came and went, In and Out the bytes of all.
+	Heard, Said time.Time
+	In, Out     int64
+	// Resumed is how often a session was continued where the client had left off.
+	Resumed int
+}
+
+// Progress is how far a reader has come: what was written to it, which need not have arrived.
+type Progress struct {
+	Offset, Head holdfast.Offset
 }
 
 // attached is a live connection of a user. A client id is the client's own word, so it counts only among the connections of

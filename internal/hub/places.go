@@ -158,7 +158,7 @@ func (p *people) existingLocked(d ConnInfo, s holdfast.SessionID, a *Arrival) []
 		}
 		info := x.conn.Describe()
 		pc := placeOf(info)
-		pc.Dead = slices.Contains(a.Asked, x.conn) && info.Heard.Before(a.AskedAt)
+		pc.Dead = slices.Contains(a.Asked, x.conn) && info.Alive.Before(a.AskedAt)
 		pc.ReadOnly = x.place != nil && (x.place.readOnly && s == "" || at >= 0 && x.place.sessions[at].readOnly)
 		all = append(all, pc)
 	}
@@ -173,7 +173,7 @@ func placeOf(d ConnInfo) policy.Conn {
 func (p *people) doubtfulLocked(d ConnInfo, existing []policy.Conn, now time.Time) (all []Conn) {
 	for _, pc := range existing {
 		c := p.conns[pc.ID]
-		if pc.Client != d.Client && c != nil && c.Describe().Heard.Before(now.Add(-fresh)) {
+		if pc.Client != d.Client && c != nil && c.Describe().Alive.Before(now.Add(-fresh)) {
 			all = append(all, c)
 		}
 	}

@@ -102,7 +102,7 @@ function start(config: Config): void {
     title: place.title,
     root: new ChatView(client, place, user, announce).root,
   }));
-  const task = { title: config.task.title, root: new TaskView(client, config.task, announce).root };
+  const task = { title: config.task.title, root: new TaskView(client, config.task, user, announce).root };
   const panes = [...chats, task];
   byId("panes", HTMLElement).append(...panes.map(({ root }) => root));
   paneTabs(panes);

@@ -228,8 +228,8 @@ export class Client {
     const session = this.sessions.get(s);
     switch (frame.t) {
       case "ack": {
-        const { id, o: offset, at, state } = frame;
-        this.outbox.arrived(id, { offset, at, state });
+        const { id, o: offset } = frame;
+        this.outbox.arrived(id, { ...frame, offset });
         // Where nobody reads the session, or nobody may, no entry will come to take the message's place.
         const { phase, have } = session?.held ?? { phase: "denied", have: 0 };
         return this.outbox.shown(s, phase === "denied" ? offset : have);

@@ -76,6 +76,8 @@ function typed(frame: Golden["frame"]): ClientFrame {
       const { id, s, before, after, limit } = f;
       return { t: "page", id, s, ...(before && { before }), ...(after && { after }), ...(limit && { limit }) };
     }
+    case "answer":
+      return { t: "answer", s: f.s, id: f.id, request: f.request, data: f.data };
     case "send":
       return { t: "send", s: f.s, id: f.id, data: f.data };
     case "stop": {
@@ -99,8 +101,9 @@ function typed(frame: Golden["frame"]): ClientFrame {
   }
 }
 
-function sub({ s, last, cur, act, watch }: SubItem) {
-  const item = { s, ...(last !== undefined && { last }), ...(act && { act }), ...(watch && { watch }) };
+function sub({ s, last, rollup, cur, act, watch }: SubItem) {
+  const more = { ...(act && { act }), ...(watch && { watch }) };
+  const item = { s, ...(last !== undefined && { last }), ...(rollup && { rollup }), ...more };
   return cur ? { ...item, cur: { e: cur.e, o: cur.o, g: cur.g, ...(cur.r && { r: cur.r }) } } : item;
 }
 

@@ -27,7 +27,7 @@ describe("the package", () => {
     ({ text }) => {
       for (const [line, from] of text.matchAll(/^.* from "([^"]+)"/gm)) {
         if (from?.startsWith("./") || from === "react") continue;
-        expect(line).toMatch(/^import (type .*|\{ older \}) from "@holdfast\/client"/);
+        expect(line).toMatch(/^import (type .*|\{ older, stop \}) from "@holdfast\/client"/);
       }
       expect(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")).not.toMatch(/\bany\b/);
     },

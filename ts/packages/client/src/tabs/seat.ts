@@ -26,6 +26,11 @@ export class Seat {
     else this.#cancel ??= this.#request("wait");
   }
 
+  /** Has it if nobody has it. */
+  try(): void {
+    if (!this.granted) this.#cancel ??= this.#request("try");
+  }
+
   /** Has it at once, whoever had it. */
   take(): void {
     if (this.granted) return;
