@@ -6,6 +6,7 @@ import type { Act, ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
+import { isDialing, parse } from "./lease.ts";
 import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
@@ -493,16 +494,5 @@ export class Member {
     // An answer that does not come may have been lost between the tabs: this one begins anew, and asks again.
     if (call === "suspect" && to !== this.#me) this.#cut();
     this.#evaluate();
-  }
-}
-
-/** How a dial goes on is no news to others, until it has succeeded or failed. */
-const isDialing = ({ welcome, state }: Lease) => !welcome && /dialing|attaching|live/.test(state.name);
-
-function parse(text: string | null): Lease | undefined {
-  try {
-    return (JSON.parse(text ?? "null") as Lease | null) ?? undefined;
-  } catch {
-    return undefined;
   }
 }
