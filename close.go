@@ -36,6 +36,10 @@ const (
 	CloseKicked CloseCode = 4504
 	// CloseVersion: the server does not speak the client's version of the protocol.
 	CloseVersion CloseCode = 4505
+	// CloseElsewhere: by a rule on connections, another connection of the user has this one's place. Its user may claim it.
+	CloseElsewhere CloseCode = 4506
+	// CloseTooMany: by a rule on connections, there is no place for one more, whatever the user does.
+	CloseTooMany CloseCode = 4507
 )
 
 // Reconnect reports whether a client that is given the code should come back. Unknown codes follow their range.
@@ -46,6 +50,7 @@ var closeNames = map[CloseCode]string{
 	CloseExpired: "expired", CloseStalled: "stalled", CloseInternal: "internal", CloseRateLimited: "rate_limited",
 	CloseProtocol: "protocol", CloseUnauthorized: "unauthorized", CloseSuperseded: "superseded",
 	CloseTooLarge: "too_large", CloseKicked: "kicked", CloseVersion: "version",
+	CloseElsewhere: "elsewhere", CloseTooMany: "too_many",
 }
 
 // String returns the name of the code as it stands in logs and goodbyes, or "other".

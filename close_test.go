@@ -12,6 +12,7 @@ func TestCloseCodes(t *testing.T) {
 		4400: {"timeout", true}, 4401: {"expired", true}, 4402: {"stalled", true}, 4403: {"internal", true},
 		4404: {"rate_limited", true}, 4500: {"protocol", false}, 4501: {"unauthorized", false},
 		4502: {"superseded", false}, 4503: {"too_large", false}, 4504: {"kicked", false}, 4505: {"version", false},
+		4506: {"elsewhere", false}, 4507: {"too_many", false},
 	}
 	names := map[string]bool{}
 	for i := range 1 << 16 {

@@ -13,6 +13,9 @@ type Grant struct {
 	Read, Send, Stop []string
 	// Backend allows everything on every session over the HTTP API. Such a token belongs to a server, never to a page.
 	Backend bool
+	// Connections are rules on the user's connections, besides the server's own: a token can tighten those, and not loosen
+	// them. They count when a connection with this grant comes.
+	Connections []ConnectionRule
 	// Expires is when the grant ends; zero means never.
 	Expires time.Time
 	// ID names the token, and Issued is when it was made, as far as it says so: revocations go by them.

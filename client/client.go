@@ -36,6 +36,16 @@ type Options struct {
 	// Agent names the program, for the server's log. Default: "holdfast-go".
 	Agent string
 
+	// Device is the same for all clients on a device, and Name what the user's other windows are shown of this one. Default: none.
+	Device, Name string
+	// Act says what a user has done to have the program connect, for servers with rules on a user's connections. It is said
+	// once; [holdfast.ActClaim] takes another connection's place, after a user has said so. Default: nothing, and then nobody is
+	// turned out for this connection.
+	Act holdfast.Act
+	// OnWindows is told how the connection stands beside the user's others, and of these whenever they change, as OnPhase is.
+	// Default: nobody is told, and the server not asked to.
+	OnWindows func(f wire.Windows)
+
 	// OnPhase is told when the client's phase changes, in order, by the goroutine of Run; it must not wait. err is why a
 	// connection ended, with Waiting and Over. Default: nobody is told.
 	OnPhase func(p Phase, err error)
@@ -132,6 +142,8 @@ type Client struct {
 	token token
 	gen   holdfast.Generation
 	cause error
+	// act is what is still to be said of a user's.
+	act holdfast.Act
 	// gates and pings count the questions, so that the answer to an earlier one is not taken for the latest's.
 	gates, pings            uint64
 	helloAt, pingAt, liveAt instant
@@ -165,7 +177,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		opts: o, now: func() instant { return instant(time.Now().UnixNano()) }, machine: machine{name: inIdle},
 		bell: make(chan struct{}, 1), wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
-		inbox: make(chan func()), applying: make(chan struct{}, 1),
+		inbox: make(chan func()), applying: make(chan struct{}, 1), act: o.Act,
 		links:    map[uint64]*link{},
 		sessions: map[holdfast.SessionID]*Session{}, pages: map[string]*pageCall{},
 	}
@@ -201,6 +213,10 @@ func (c *Client) Retry() { ring(c.retry) }
 // Suspect makes sure that the connection lives: call it when something is overdue that should have come over it. An
 // acknowledgement that is overdue is noticed without it.
 func (c *Client) Suspect() { ring(c.suspect) }
+
+// Claim gives a connection that reads only the place of the user's other one: call it when a user has said so. What comes of it
+// is told by OnWindows. A client that was turned out, and so has ended, is made anew with [Options].Act.
+func (c *Client) Claim() { c.writeControl(&wire.Claim{}) }
 
 func ring(bell chan struct{}) {
 	select {

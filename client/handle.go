@@ -22,6 +22,10 @@ func (c *Client) handle(l *link, f wire.ServerFrame) {
 		l.tell(func() { c.dispatch(event{kind: onMove, n: l.n, spread: millis(f.Spread)}, nil) })
 	case *wire.Expiring:
 		l.tell(func() { c.expiring(f) })
+	case *wire.Windows:
+		if c.opts.OnWindows != nil {
+			l.tell(func() { c.opts.OnWindows(*f) })
+		}
 	case *wire.TokenAnswer:
 		l.tell(func() { c.tokenLasts(f.Exp) })
 	default:
@@ -51,6 +55,8 @@ func (c *Client) take(l *link, f wire.ServerFrame) {
 		c.apply(l, f.Session, f)
 	case *wire.Signal:
 		c.signalled(l, f)
+	case *wire.Members:
+		c.members(l, f)
 	case *wire.PageAnswer:
 		c.paged(l, f)
 	case *wire.Ack:
@@ -65,6 +71,7 @@ func (c *Client) welcomed(l *link, f *wire.Welcome) {
 		return
 	}
 	now := c.now()
+	c.act = holdfast.ActNone
 	c.liveAt, c.serverAhead = now, millis(f.Now)-now
 	c.tokenLasts(f.Exp)
 	beat := max(millis(f.Beat), time.Second)
@@ -96,6 +103,9 @@ func (c *Client) apply(l *link, id holdfast.SessionID, f wire.ServerFrame) {
 	if s == nil || c.attached != l {
 		c.mu.Unlock()
 		return // unsubscribed, and the server did not know yet; or late words of a connection that was replaced
+	}
+	if _, answered := f.(*wire.SubAnswer); answered {
+		s.act = holdfast.ActNone
 	}
 	// Not strict, so there is no error.
 	change, _ := s.state.Apply(f)
@@ -148,6 +158,16 @@ func (c *Client) signalled(l *link, f *wire.Signal) {
 	c.mu.Unlock()
 	if s != nil && !late && s.opts.OnSignal != nil {
 		s.opts.OnSignal(f.From, f.Data)
+	}
+}
+
+func (c *Client) members(l *link, f *wire.Members) {
+	c.mu.Lock()
+	s := c.sessions[f.Session]
+	late := c.attached != l
+	c.mu.Unlock()
+	if s != nil && !late && s.opts.OnMembers != nil {
+		s.opts.OnMembers(*f)
 	}
 }
 

@@ -129,7 +129,7 @@ func (c *Client) perform(f effect, now instant) {
 		c.hello(c.links[f.n], f.standby)
 	case doTake:
 		gen, subs := c.attach(c.links[f.n])
-		c.links[f.n].send(&wire.Take{Gen: gen, Subs: subs})
+		c.links[f.n].send(&wire.Take{Gen: gen, Act: c.act, Subs: subs})
 	case doPing:
 		c.pings++
 		c.pingAt = now
@@ -269,11 +269,13 @@ func (c *Client) nextGen() holdfast.Generation {
 }
 
 func (c *Client) hello(l *link, standby bool) {
-	h := &wire.Hello{Version: wire.Version, Token: c.token.value, Client: c.opts.ClientID, Agent: c.opts.Agent}
+	h := &wire.Hello{Version: wire.Version, Token: c.token.value, Client: c.opts.ClientID, Agent: c.opts.Agent,
+		Device: c.opts.Device, Name: c.opts.Name, Windows: c.opts.OnWindows != nil}
 	if standby {
 		h.Mode, h.Gen = wire.ModeStandby, c.nextGen()
 	} else {
 		h.Gen, h.Subs = c.attach(l)
+		h.Act = c.act
 	}
 	l.send(h)
 }

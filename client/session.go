@@ -25,6 +25,11 @@ type SessionOptions struct {
 	OnChange func(Change)
 	// OnSignal is told of each signal, like OnChange.
 	OnSignal func(from holdfast.Sender, data json.RawMessage)
+	// OnMembers is told who else reads the session: all of them after each subscription, then what changes; like OnChange.
+	// Default: nobody is told, and the server not asked to.
+	OnMembers func(f wire.Members)
+	// Act says what a user has done to have the session read; see [Options].Act.
+	Act holdfast.Act
 }
 
 // Session is a session that the client reads. All methods may be called at any time.
@@ -41,6 +46,8 @@ type Session struct {
 	// stale: the subscription has to be sent, again or for the first time.
 	stale bool
 	left  bool
+	// act is what is still to be said of a user's.
+	act holdfast.Act
 	// holes counts those found since the session was last caught up.
 	holes int
 }
@@ -50,7 +57,7 @@ func (c *Client) Session(id holdfast.SessionID, o SessionOptions) (*Session, err
 	if err := id.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Session{client: c, opts: o, id: id, changed: make(chan struct{}, 1), state: NewState(id, false), stale: true}
+	s := &Session{client: c, opts: o, id: id, act: o.Act, changed: make(chan struct{}, 1), state: NewState(id, false), stale: true}
 	if o.Cursor != nil {
 		s.state = NewStateAt(id, *o.Cursor, false)
 	}
@@ -125,6 +132,25 @@ func (s *Session) Signal(data json.RawMessage) error {
 	return nil
 }
 
+// Claim takes the session from the user's other window, where a rule on connections lets only so many read it, or do more: call
+// it when a user has said so.
+func (s *Session) Claim() {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.act, s.stale = holdfast.ActClaim, true
+	ring(s.client.bell)
+}
+
+// Read tells the other members how far the user has read, and how far it was shown; 0 for what there is nothing to say of. It is
+// sent if the client is live, and lost if the connection is cut: tell it again when the session is live again.
+func (s *Session) Read(read, shown holdfast.Offset) {
+	f := &wire.Read{Session: s.id, Offset: read, Got: shown}
+	if cur := s.Cursor(); cur != nil {
+		f.Epoch = cur.Epoch
+	}
+	s.client.writeControl(f)
+}
+
 // Unsubscribe stops reading. What was sent goes on.
 func (s *Session) Unsubscribe() {
 	c := s.client
@@ -156,7 +182,10 @@ func (s *Session) closeLocked() {
 
 // subLocked makes the session's subscription.
 func (s *Session) subLocked() wire.Sub {
-	sub := wire.Sub{Session: s.id, Last: s.opts.Last, Cursor: s.state.Cursor(), Rollup: int(s.opts.Rollup.Milliseconds())}
+	sub := wire.Sub{
+		Session: s.id, Last: s.opts.Last, Cursor: s.state.Cursor(), Rollup: int(s.opts.Rollup.Milliseconds()), Act: s.act,
+		Watch: s.opts.OnMembers != nil,
+	}
 	s.state.Resubscribe()
 	return sub
 }

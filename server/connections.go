@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/httpapi"
@@ -36,6 +37,17 @@ func describe(d hub.ConnInfo) httpapi.Connection {
 		c.Positions = append(c.Positions, httpapi.Progress(p))
 	}
 	return c
+}
+
+// members are those of a session, as the HTTP API shows them.
+func (s *Server) members(id holdfast.SessionID) (all []httpapi.Member) {
+	for _, m := range s.rooms.Members(id) {
+		all = append(all, httpapi.Member{
+			User: m.Who.User, Client: m.Who.Client, Name: m.Name, Away: m.Away, Since: time.UnixMilli(m.Since),
+			Epoch: m.Epoch, Read: m.Read, Shown: m.Got,
+		})
+	}
+	return all
 }
 
 // Disconnect implements [httpapi.Connections].

@@ -176,6 +176,7 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
+	part(s.attend)
 	part(s.tidyRevocations)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })

@@ -42,6 +42,9 @@ func SecretKey(id string, secret []byte) (Key, error) { return auth.SecretKey(id
 // ParsePEM reads a public key for RS, PS, ES or EdDSA tokens. The id may be empty.
 func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, data) }
 
+// ConnectionRule limits how many connections of one user live at a time.
+type ConnectionRule = holdfast.ConnectionRule
+
 // Report is the log of one client.
 type Report = clientlog.Report
 
@@ -117,6 +120,9 @@ type Options struct {
 	// Rate and Burst bound the frames that one connection may send, per second. Default: 50 and 200.
 	Rate  float64
 	Burst int
+	// Connections are rules on how many connections of one user live at a time, and what becomes of one more. A token may
+	// bring more of them. Default: none, and everybody's connections live beside each other.
+	Connections []ConnectionRule
 	// Last is how many entries a subscription begins with that does not say. Default: 50.
 	Last int
 	// Lanes is how many goroutines write to connections. Default: one per core.
@@ -162,6 +168,11 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Store == nil {
 		o.Store = memory.New(memory.Options{})
+	}
+	for _, rule := range o.Connections {
+		if err := rule.Validate(); err != nil {
+			return holdfast.Wrap(holdfast.CodeInvalid, err, "Options.Connections: %s", holdfast.MessageOf(err))
+		}
 	}
 	def(&o.HelloTimeout, 10*time.Second)
 	def(&o.Beat, 10*time.Second)

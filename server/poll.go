@@ -45,7 +45,8 @@ func pollTurn(hello []byte) fallback.Turn {
 // wrote takes note of a frame, and reports whether the poll may end.
 func (t *turn) wrote(frame []byte) bool {
 	switch typeOf(frame) {
-	case wire.TypeWelcome, wire.TypePing:
+	// Who else is there comes anew with every poll; it is passed on with what is news.
+	case wire.TypeWelcome, wire.TypePing, wire.TypeWindows, wire.TypeMembers:
 		return false
 	case wire.TypeSub, wire.TypeLive:
 		t.progress(frame)

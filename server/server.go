@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/conn"
 	"github.com/holdfast/holdfast/internal/drain"
 	"github.com/holdfast/holdfast/internal/ending"
@@ -58,6 +59,7 @@ type Server struct {
 	auth    revocation.Auth
 	store   *store.Store
 	hub     *hub.Hub
+	rooms   *attendance.Rooms
 	lanes   []*conn.Lane
 	conns   *conn.Config
 	ws      *ws.Handler
@@ -125,6 +127,7 @@ func New(o Options) (*Server, error) {
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
+	s.rooms = attendance.New(s.readers, o.Now)
 	s.gate = limits.New(o.Limits, o.Now)
 	s.revoked = revocation.New(db, o.Now)
 	s.auth = s.revoked.Over(o.Auth)
@@ -157,11 +160,11 @@ func (s *Server) carriages(pages origin.Allowed) {
 func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
-		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
+		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Rooms: s.rooms, Lanes: s.lanes, Logger: o.Logger,
 		Ends: ending.NewBook(o.Logger, o.Now, s.ended, s.countReturn), Answered: s.countAnswer, Journal: s.journal, Open: s.open, Pace: s.countAttach, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
-		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
+		Rules: o.Connections, Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
 	}
 }
 
@@ -177,7 +180,7 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
-		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
+		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Members: s.members, Leases: &s.leases, FeedChanged: s.feed.next,
 		RequestSettled: s.requests.settled,
 		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
 	}
@@ -231,6 +234,30 @@ func (s *Server) changed(ch driver.Change) {
 		if it.End != nil || it.Stop != nil || it.Request != nil || it.Entry != nil && it.Entry.From.User != "" {
 			s.feed.ring()
 			return
+		}
+	}
+}
+
+// readers are those of a session, as the rooms see them.
+func (s *Server) readers(id holdfast.SessionID) (all []attendance.Reading) {
+	for _, r := range s.hub.Readers(id) {
+		if reading, ok := r.(attendance.Reading); ok {
+			all = append(all, reading)
+		}
+	}
+	return all
+}
+
+// attend looks after who is there: one look a second, for all sessions that anybody watches.
+func (s *Server) attend(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.rooms.Tick()
 		}
 	}
 }

@@ -34,6 +34,9 @@ type members struct {
 	End   endMembers   `json:",embed"`
 	Stop  stopMembers  `json:",embed"`
 
+	// windows, members and read, and what hello says for them
+	Crowd crowdMembers `json:",embed"`
+
 	// page
 	Before holdfast.Offset  `json:"before"`
 	After  int64            `json:"after"`
@@ -74,6 +77,8 @@ type subMembers struct {
 	Last   int           `json:"last"`
 	Rollup int           `json:"rollup"`
 	Cursor *cursorObject `json:"cur"`
+	Act    holdfast.Act  `json:"act"` // in hello and take too
+	Watch  bool          `json:"watch"`
 }
 
 type subItem struct {
@@ -191,7 +196,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return m.hello()
 	case TypeTake:
 		subs, err := m.subs()
-		return &Take{m.Hello.Gen, m.Hello.Hidden, subs}, err
+		return &Take{m.Hello.Gen, m.Hello.Hidden, m.Sub.Act, subs}, err
 	case TypeView:
 		return &View{m.Hello.Hidden}, nil
 	case TypeSub:
@@ -219,6 +224,10 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 		return &Pong{m.N}, nil
 	case TypeBye:
 		return &Bye{Park: m.End.Park}, nil
+	case TypeClaim:
+		return &Claim{}, nil
+	case TypeRead:
+		return &Read{m.Session, m.Epoch, m.Offset, m.Crowd.Got}, nil
 	}
 	return &Unknown{m.T}, nil
 }
@@ -231,7 +240,8 @@ func (m *members) hello() (*Hello, error) {
 	subs, err := m.subs()
 	return &Hello{
 		Version: version, Token: m.Hello.Token, Client: m.Hello.Client, Gen: m.Hello.Gen, Agent: m.Hello.Agent,
-		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Subs: subs,
+		Mode: m.Hello.Mode, Hidden: m.Hello.Hidden, Wait: m.Hello.Wait, Act: m.Sub.Act,
+		Device: m.Crowd.Device, Name: m.Crowd.Name, Windows: m.Crowd.Tell, Subs: subs,
 	}, err
 }
 
@@ -252,7 +262,7 @@ func (m *members) subs() ([]Sub, error) {
 }
 
 func (i *subItem) sub() (Sub, error) {
-	s := Sub{Session: i.Session, Last: i.Sub.Last, Rollup: i.Sub.Rollup}
+	s := Sub{Session: i.Session, Last: i.Sub.Last, Rollup: i.Sub.Rollup, Act: i.Sub.Act, Watch: i.Sub.Watch}
 	c := i.Sub.Cursor
 	if c == nil {
 		return s, nil
@@ -312,6 +322,10 @@ func (m *members) small() (ServerFrame, error) {
 		return &Ready{m.Hello.Beat, m.Hello.Rest}, nil
 	case TypeReport:
 		return &ReportRequest{}, nil
+	case TypeWindows:
+		return m.windows(), nil
+	case TypeMembers:
+		return m.members(), nil
 	case TypeMove:
 		return &Move{m.End.Spread}, nil
 	case TypeExpiring:

@@ -123,6 +123,10 @@ func Append(dst []byte, f ServerFrame) []byte {
 		return appendErr(dst, f)
 	case *Signal:
 		return appendSignal(dst, f)
+	case *Windows:
+		return appendWindows(dst, f)
+	case *Members:
+		return appendMembers(dst, f)
 	default:
 		return appendSmall(dst, f)
 	}
@@ -478,6 +482,10 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 	case *Bye:
 		o = begin(dst, TypeBye)
 		o.flag("park", f.Park)
+	case *Claim:
+		o = begin(dst, TypeClaim)
+	case *Read:
+		return appendRead(dst, f)
 	case ServerFrame: // ping, pong and unknown are the same both ways
 		return appendSmall(dst, f)
 	}
@@ -523,6 +531,10 @@ func appendHello(dst []byte, f *Hello) []byte {
 	o.opt("mode", string(f.Mode))
 	o.flag("hidden", f.Hidden)
 	o.optInt("wait", f.Wait)
+	o.opt("act", string(f.Act))
+	o.opt("device", f.Device)
+	o.opt("name", f.Name)
+	o.flag("windows", f.Windows)
 	o.subs(f.Subs)
 	return o.end()
 }
@@ -531,6 +543,7 @@ func appendTake(dst []byte, f *Take) []byte {
 	o := begin(dst, TypeTake)
 	o.uint("gen", uint64(f.Gen))
 	o.flag("hidden", f.Hidden)
+	o.opt("act", string(f.Act))
 	o.subs(f.Subs)
 	return o.end()
 }
@@ -557,6 +570,8 @@ func appendSub(o *object, f *Sub) {
 		o.name("cur")
 		o.b = AppendCursor(o.b, f.Cursor)
 	}
+	o.opt("act", string(f.Act))
+	o.flag("watch", f.Watch)
 }
 
 // AppendCursor appends a cursor as it stands in sub and hello.

@@ -64,7 +64,14 @@ func clientFrames() map[string]ClientFrame {
 		"ping from client":       &Ping{N: 3},
 		"pong from client":       &Pong{N: 4},
 		"bye from client":        &Bye{},
-		"unknown from client":    &Unknown{Type: "teleport"},
+		"hello of a window": &Hello{Version: 1, Token: "t", Client: "c", Gen: 1, Act: holdfast.ActOpen, Device: "d-1", Name: "Anna's phone", Windows: true,
+			Subs: []Sub{{Session: "chat-1", Act: holdfast.ActOpen, Watch: true}}},
+		"take of a claim":     &Take{Gen: 8, Act: holdfast.ActClaim},
+		"sub that claims":     &Sub{Session: "chat-1", Last: 15, Act: holdfast.ActClaim},
+		"claim":               &Claim{},
+		"read":                &Read{Session: "chat-1", Epoch: epoch, Offset: 812, Got: 815},
+		"read of nothing yet": &Read{Session: "chat-1", Epoch: epoch, Got: 3},
+		"unknown from client": &Unknown{Type: "teleport"},
 	}
 }
 
@@ -150,6 +157,12 @@ func controlFrames() map[string]ServerFrame {
 		"bye":                           &Bye{Code: holdfast.CloseRestart, Reason: "restart", After: 500, Spread: 4000},
 		"bye superseded":                &Bye{Code: holdfast.CloseSuperseded, Reason: "a newer connection of this client lives"},
 		"unknown from server":           &Unknown{Type: "hologram"},
+		"windows":                       &Windows{Mode: WindowReadOnly, Others: []Window{{Client: "c-9", Name: "Firefox", Same: true, Since: at.UnixMilli()}, {Client: "c-3"}}},
+		"windows of a session":          &Windows{Session: "chat-1", Mode: WindowFull},
+		"members": &Members{Session: "chat-1", All: true, Members: []Member{
+			{Who: holdfast.Sender{User: "anna", Client: "c-7f"}, Name: "Anna's phone", Away: true, Since: at.UnixMilli(), Epoch: epoch, Read: 812, Got: 815},
+			{Who: holdfast.Sender{User: "ben", Client: "c-9"}, Since: at.UnixMilli()}}},
+		"members that left": &Members{Session: "chat-1", Left: []holdfast.Sender{{User: "ben", Client: "c-9"}}},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package wire is Holdfast's native protocol, version 1: what a client and a server say to each other over one
-// connection. This file is all of it; a stranger can implement either side from here and from testdata/golden.json.
+// connection. This file is all of it, with the frames about other connections in crowd.go; a stranger can implement either side from here and from testdata/golden.json.
 //
 // # Carriage
 //
@@ -130,6 +130,32 @@
 //
 // Keys of states, and ids, that begin with holdfast: are the server's: a send, stop, answer or queue with such an id is invalid.
 //
+// # Windows
+//
+// A server may have rules on how many connections of one user live at a time. act, in hello, take and sub, says what the user has
+// just done to make the client connect, or read the session: open (the page, or the session) or claim (he was told that it is
+// in use elsewhere, and wants it here). What a client does by itself, such as coming back after an outage, is no act, and has none.
+// Nobody is ever turned out without one. What comes of a conflict is told by a windows frame, whose mode says how this
+// connection stands:
+//
+//	full        it has its place. Told after another mode, and to clients that asked in hello to be told of their user's others
+//	read_only   it reads, and what it would change is refused with forbidden. claim gives it the place of another one
+//	elsewhere   its place is another's now, or was when it came back: bye with 4506 follows
+//	ask         its user is to say whether to go on here: bye with 4506 follows
+//	limit       there is no place, whatever the user does: bye with 4507 follows
+//
+// After 4506, a hello with the act claim takes the place. With s, the frame is about one session, and instead of bye there
+// is a sub with outcome denied and code conflict; a sub with the act claim takes the place. others are the user's other
+// connections, 16 at most: their client, what the client calls itself (name), whether it is on the same device (same), since when.
+//
+// # Presence
+//
+// A sub with watch is followed by a members frame with all: who reads the session, each client by itself; and from then on by
+// frames of what changes: members are new or changed, left are gone. A client that loses its connection is missing from
+// the 15th second on, one that says bye from the 2nd. away: nobody looks at it, as its view frames and bye say, or it has
+// sent nothing but pings and pongs for 60 seconds. A read frame says how far its user has read (o) and how far it has shown (got);
+// neither ever moves back within an epoch.
+//
 // # Ends
 //
 // A connection ends with bye and a close code (holdfast.CloseCode); the code's range says whether to come back. After
@@ -184,7 +210,9 @@ const (
 	TypeToken  Type = "token"  // here is a fresh token; answered by token or err
 	TypePing   Type = "ping"   // are you there; answered by pong with the same n
 	TypePong   Type = "pong"
-	TypeBye    Type = "bye" // I am leaving, perhaps to park
+	TypeBye    Type = "bye"   // I am leaving, perhaps to park
+	TypeClaim  Type = "claim" // I read only; my user wants to go on here. Answered by windows, or err
+	TypeRead   Type = "read"  // how far my user has read; not answered
 )
 
 // Frames that only a server sends. It also sends sub, page, signal, token, ping, pong and bye.
@@ -201,6 +229,8 @@ const (
 	TypeExpiring Type = "expiring" // your token expires soon; send a fresh one
 	TypeMove     Type = "move"     // this server is about to leave; have another connection stand by
 	TypeReport   Type = "report"   // please send your log
+	TypeWindows  Type = "windows"  // how you stand beside your user's other connections
+	TypeMembers  Type = "members"  // who is there, or what has changed about that
 )
 
 // Mode says what a hello is for.
@@ -216,8 +246,9 @@ const (
 	ModeAside Mode = "aside"
 )
 
-// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","mode":"standby","hidden":true,"wait":20000,"subs":[...]}.
-// agent, mode, hidden and wait are left out where empty.
+// Hello is {"t":"hello","v":1,"token":"...","client":"...","gen":7,"agent":"...","mode":"standby","hidden":true,"wait":20000,
+// "act":"open","device":"...","name":"...","windows":true,"subs":[...]}. agent and all that follow it but subs are left out where
+// empty.
 type Hello struct {
 	Version int
 	Token   string
@@ -232,21 +263,29 @@ type Hello struct {
 	Hidden bool
 	// Wait is how long a poll waits at most, in ms. 0 is [DefaultWait].
 	Wait int64
-	Subs []Sub
+	// Act is what the user has done.
+	Act holdfast.Act
+	// Device is the same for all clients of a device, and Name what its user calls it; 64 bytes at most. Other windows of the user,
+	// and those who watch a session's members, are shown the name.
+	Device, Name string
+	// Windows: tell me of my user's other connections.
+	Windows bool
+	Subs    []Sub
 }
 
-// Take is {"t":"take","gen":8,"hidden":true,"subs":[...]}: gen, hidden and subs are as in a plain hello.
+// Take is {"t":"take","gen":8,"hidden":true,"act":"open","subs":[...]}: gen, hidden, act and subs are as in a plain hello.
 type Take struct {
 	Gen    holdfast.Generation
 	Hidden bool
+	Act    holdfast.Act
 	Subs   []Sub
 }
 
 // View is {"t":"view","hidden":true}.
 type View struct{ Hidden bool }
 
-// Sub is {"t":"sub","s":"...","last":15,"rollup":100,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
-// log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
+// Sub is {"t":"sub","s":"...","last":15,"rollup":100,"cur":{...},"act":"open","watch":true}; inside hello without t. With a cursor, what
+// follows it is sent if the log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
 type Sub struct {
 	Session holdfast.SessionID
 	Last    int
@@ -255,6 +294,10 @@ type Sub struct {
 	// Rollup is for how long, in ms, texts of runs may be held back to come in fewer and larger frames; 0 for not at all. All else comes at
 	// once, and brings with it what was held back before it. At most [MaxRollup]; more means that.
 	Rollup int
+	// Act is what the user has done; it counts where a rule is of single sessions.
+	Act holdfast.Act
+	// Watch: tell me who else is there.
+	Watch bool
 }
 
 // Unsub is {"t":"unsub","s":"..."}.
@@ -339,6 +382,17 @@ type Ping struct{ N uint64 }
 
 // Pong is {"t":"pong","n":1}.
 type Pong struct{ N uint64 }
+
+// Claim is {"t":"claim"}: a connection that reads only wants the place of another one.
+type Claim struct{}
+
+// Read is {"t":"read","s":"...","e":"...","o":812,"got":815}: the user has read all up to o, and the client has shown all up to got.
+// Either may be 0, for nothing to say. e is the epoch that they are of.
+type Read struct {
+	Session     holdfast.SessionID
+	Epoch       holdfast.Epoch
+	Offset, Got holdfast.Offset
+}
 
 // Bye from a client is {"t":"bye","park":true}; from a server {"t":"bye","code":1012,"reason":"restart","after":500,"spread":4000},
 // followed by the transport's close with the same code. Times are in milliseconds.
@@ -480,7 +534,7 @@ type Move struct{ Spread int64 }
 type TokenAnswer struct{ Exp int64 }
 
 // ClientFrame is what a client sends: *Hello, *Take, *View, *Sub, *Unsub, *PageRequest, *Send, *Stop, *Answer, *Queue, *Signal, *TokenRefresh,
-// *Ping, *Pong, *Bye or *Unknown.
+// *Ping, *Pong, *Claim, *Read, *Bye or *Unknown.
 type ClientFrame interface{ clientFrame() }
 
 func (*Hello) clientFrame()        {}
@@ -498,15 +552,19 @@ func (*TokenRefresh) clientFrame() {}
 func (*Ping) clientFrame()         {}
 func (*Pong) clientFrame()         {}
 func (*Bye) clientFrame()          {}
+func (*Claim) clientFrame()        {}
+func (*Read) clientFrame()         {}
 func (*Unknown) clientFrame()      {}
 
 // ServerFrame is what a server sends: *Welcome, *Ready, *SubAnswer, *EntryFrame, *FragFrame, *EndFrame, *Live, *PageAnswer,
-// *Ack, *ErrFrame, *Signal, *Expiring, *Move, *TokenAnswer, *ReportRequest, *Ping, *Pong, *Bye or *Unknown.
+// *Ack, *ErrFrame, *Signal, *Expiring, *Move, *TokenAnswer, *ReportRequest, *Windows, *Members, *Ping, *Pong, *Bye or *Unknown.
 type ServerFrame interface{ serverFrame() }
 
 func (*Welcome) serverFrame()       {}
 func (*Ready) serverFrame()         {}
 func (*ReportRequest) serverFrame() {}
+func (*Windows) serverFrame()       {}
+func (*Members) serverFrame()       {}
 func (*SubAnswer) serverFrame()     {}
 func (*EntryFrame) serverFrame()    {}
 func (*FragFrame) serverFrame()     {}

@@ -32,6 +32,7 @@ type nodeSettings struct {
 	levels slog.LevelVar
 
 	server server.Options
+	rules  []string
 	keep   store.Retention
 	turns  string
 	feed   time.Duration
@@ -62,6 +63,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.RevocationAge, "revocation-age", 30*24*time.Hour, "how long a revocation is kept that does not say until when: as long as your longest-lived tokens live; negative for ever")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
+	f.StringSliceVar(&n.rules, "connections", nil, "rules on the connections of one user: \"max=3 on=evict_oldest\". on is allow, reject, evict_oldest, evict_idle, take_over, ask or read_only; per=device counts those of each device apart, in=session those that read a session; a token may tighten them")
 	f.Float64Var(&o.Rate, "rate", 50, "frames per second that one connection may send for long")
 	f.IntVar(&o.Burst, "burst", 200, "frames that one connection may send at once")
 
@@ -116,6 +118,10 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
+	var err error
+	if o.Connections, err = parseRules(n.rules); err != nil {
+		return nil, err
+	}
 	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
 	trusted, err := n.front.proxies()
 	if err != nil {
@@ -129,6 +135,18 @@ func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger
 	o.Webhooks, o.WebhookPolicy = hooks, n.hooks.policy
 	o.Keep = store.Options{Retention: n.keep, FeedMaxAge: n.feed, Turns: driver.TurnRules{Policy: holdfast.TurnPolicy(n.turns)}, Logger: log}
 	return server.New(o)
+}
+
+// parseRules reads the rules on connections that the setting of that name holds.
+func parseRules(texts []string) (rules []holdfast.ConnectionRule, err error) {
+	for _, text := range texts {
+		rule, err := holdfast.ParseConnectionRule(text)
+		if err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInvalid, err, "connections: %s", holdfast.MessageOf(err))
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }
 
 type authSettings struct {

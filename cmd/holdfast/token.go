@@ -26,6 +26,7 @@ type tokenSettings struct {
 	data, secretFile, newSecret string
 	user                        string
 	read, send, stop            []string
+	rules                       []string
 	backend                     bool
 	life                        time.Duration
 }
@@ -57,6 +58,7 @@ func tokenCommand() *cobra.Command {
 	f.StringSliceVar(&t.read, "read", nil, "patterns of sessions that may be read; * stands for any characters, {user} for the user")
 	f.StringSliceVar(&t.send, "send", nil, "patterns of sessions that may be sent to")
 	f.StringSliceVar(&t.stop, "stop", nil, "patterns of sessions whose runs may be stopped")
+	f.StringSliceVar(&t.rules, "connections", nil, "rules on the user's connections besides the server's, such as \"max=1 on=ask\"")
 	f.BoolVar(&t.backend, "backend", false, "a token for a backend: it may do everything")
 	f.DurationVar(&t.life, "life", 24*time.Hour, "how long the token is valid")
 	return cmd
@@ -77,7 +79,12 @@ func (t *tokenSettings) mint() (string, error) {
 	if t.user == "" && !t.backend {
 		return "", holdfast.Errorf(holdfast.CodeInvalid, "say whom the token is for, with --user, or that it is a backend's, with --backend")
 	}
+	rules, err := parseRules(t.rules)
+	if err != nil {
+		return "", err
+	}
 	return auth.Mint(key, auth.Claims{
-		User: holdfast.UserID(t.user), Read: t.read, Send: t.send, Stop: t.stop, Backend: t.backend, Expires: time.Now().Add(t.life),
+		User: holdfast.UserID(t.user), Read: t.read, Send: t.send, Stop: t.stop, Backend: t.backend, Connections: rules,
+		Expires: time.Now().Add(t.life),
 	})
 }

@@ -32,6 +32,7 @@ type claims struct {
 type permissions struct {
 	read, send, stop []string
 	backend          bool
+	connections      []holdfast.ConnectionRule
 }
 
 // members are an object's members, undecoded, so that an error can name the one that is wrong.
@@ -124,9 +125,9 @@ func (m members) permissions(into *permissions) error {
 	}
 	for name := range hf {
 		switch name {
-		case "read", "send", "stop", "backend":
+		case "read", "send", "stop", "backend", "connections":
 		default:
-			return refuse("the token's claim hf has an unknown member %s; read, send, stop and backend are known", clip(name))
+			return refuse("the token's claim hf has an unknown member %s; read, send, stop, backend and connections are known", clip(name))
 		}
 	}
 	if hf.has("backend") && json.Unmarshal(hf["backend"], &into.backend) != nil {
@@ -136,7 +137,30 @@ func (m members) permissions(into *permissions) error {
 		hf.patterns("read", &into.read),
 		hf.patterns("send", &into.send),
 		hf.patterns("stop", &into.stop),
+		hf.rules(&into.connections),
 	)
+}
+
+// maxRules bounds the rules on connections in a token.
+const maxRules = 8
+
+// rules reads hf.connections.
+func (m members) rules(into *[]holdfast.ConnectionRule) error {
+	var list []string
+	if err := m.decode("connections", "a list of texts in hf", &list); err != nil {
+		return err
+	}
+	if len(list) > maxRules {
+		return refuse("the token's claim hf.connections has %d rules; at most %d are allowed", len(list), maxRules)
+	}
+	for _, text := range list {
+		rule, err := holdfast.ParseConnectionRule(text)
+		if err != nil {
+			return refuse("the token's claim hf.connections: %s", holdfast.MessageOf(err))
+		}
+		*into = append(*into, rule)
+	}
+	return nil
 }
 
 func (m members) patterns(name string, into *[]string) error {

@@ -18,6 +18,8 @@ type Claims struct {
 	Read, Send, Stop []string
 	// Backend allows everything. Such a token belongs to a server, never to a page.
 	Backend bool
+	// Connections are rules on the user's connections besides the server's own; at most 8.
+	Connections []holdfast.ConnectionRule
 	// Issuer and Audience are iss and aud. Default: left out.
 	Issuer   string
 	Audience []string
@@ -34,6 +36,8 @@ type mintedPermissions struct {
 	Send    []string `json:"send,omitempty"`
 	Stop    []string `json:"stop,omitempty"`
 	Backend bool     `json:"backend,omitempty"`
+	// Connections are the rules as texts.
+	Connections []string `json:"connections,omitempty"`
 }
 
 type mintedClaims struct {
@@ -57,7 +61,7 @@ func Mint(key Key, c Claims) (string, error) {
 	payload, err := json.Marshal(mintedClaims{
 		Subject: string(c.User), Issuer: c.Issuer, Audience: c.Audience,
 		Expires: seconds(c.Expires), NotBefore: seconds(c.NotBefore), IssuedAt: seconds(c.IssuedAt), ID: c.ID,
-		HF: &mintedPermissions{Read: c.Read, Send: c.Send, Stop: c.Stop, Backend: c.Backend},
+		HF: &mintedPermissions{Read: c.Read, Send: c.Send, Stop: c.Stop, Backend: c.Backend, Connections: ruleTexts(c.Connections)},
 	})
 	if err != nil {
 		return "", holdfast.Wrap(holdfast.CodeInternal, err, "the claims cannot be encoded")
@@ -71,6 +75,13 @@ func Mint(key Key, c Claims) (string, error) {
 			"the token would have %d bytes, at most %d are allowed; use fewer or wider patterns", len(token), MaxToken)
 	}
 	return token, nil
+}
+
+func ruleTexts(rules []holdfast.ConnectionRule) (texts []string) {
+	for _, r := range rules {
+		texts = append(texts, r.String())
+	}
+	return texts
 }
 
 func (c *Claims) validate() error {
@@ -88,6 +99,14 @@ func (c *Claims) validate() error {
 	}{{"Read", c.Read}, {"Send", c.Send}, {"Stop", c.Stop}} {
 		if err := validPatterns(l.list); err != nil {
 			return holdfast.Errorf(holdfast.CodeInvalid, "%s %s", l.name, err.Message)
+		}
+	}
+	if len(c.Connections) > maxRules {
+		return holdfast.Errorf(holdfast.CodeInvalid, "Connections has %d rules, at most %d are allowed", len(c.Connections), maxRules)
+	}
+	for _, r := range c.Connections {
+		if err := r.Validate(); err != nil {
+			return err
 		}
 	}
 	for _, t := range []time.Time{c.Expires, c.NotBefore, c.IssuedAt} {

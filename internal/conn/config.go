@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
@@ -23,6 +24,7 @@ type Config struct {
 	Log    Log
 	Auth   Auth
 	Hub    *hub.Hub
+	Rooms  *attendance.Rooms
 	Lanes  []*Lane
 	Logger *slog.Logger
 	// Ends has the records of connections that ended. Nil: nobody keeps them.
@@ -49,6 +51,8 @@ type Config struct {
 	Rate   float64
 	Burst  int
 	Asides *quota.Quota
+	// Rules are on the connections of every user.
+	Rules []holdfast.ConnectionRule
 	// Gate bounds what a node, a user and an address have, of all connections together. Nil: nothing does.
 	Gate *limits.Gate
 	// Last is how many entries a subscription gets that says neither how many nor from where.

@@ -25,6 +25,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
@@ -69,12 +70,19 @@ type Conn struct {
 	limit, byteLimit *rate.Limiter
 	client           holdfast.ClientID
 	agent            string
+	// device and name are what the client says it is on, and is called. curious: it wants to know of its user's others.
+	device, name string
+	curious      bool
+	// departure is how it went, as far as its client has said.
+	departure presence.Departure
 	// from is the client's address. entered and signedIn: it was counted in, as somebody's and as its user's.
 	from              netip.Addr
 	entered, signedIn bool
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
+	// used is when the client's user last did something, as lastIn is.
+	used atomic.Int64
 	// bytesIn and bytesOut are those of the messages that came and of what was written.
 	bytesIn, bytesOut atomic.Int64
 	// resumed is how many subscriptions were continued where the client had left off.
@@ -141,9 +149,12 @@ type sub struct {
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
 	dirty atomic.Bool
+	// watch: it is told who else is there. left: it has been taken out of everything.
+	watch bool
+	left  atomic.Bool
 	// returned: it came with a cursor, so that the answer is one to a resume. Set before it is first woken.
 	returned bool
-	// gone: unsubscribed, or replaced by a later subscription to the same session.
+	// gone: unsubscribed, or replaced by a later subscription to the same session, or displaced by another connection.
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
@@ -191,10 +202,10 @@ func (c *Conn) Ended(err error) {
 	c.lane.remove(c)
 	defer c.signOut()
 	for _, s := range c.subs {
-		s.leave()
+		s.leave(c.departure)
 	}
 	if c.stands() == attached {
-		c.cfg.Hub.Detach(c)
+		c.cfg.Hub.Detach(c, c.departure == presence.Goodbye, c.cfg.now())
 	}
 	c.mu.Lock()
 	end := c.out.end
@@ -235,6 +246,7 @@ func (c *Conn) Describe() hub.ConnInfo {
 		ID: c.id, Client: c.client, Generation: c.gen, Transport: info.Transport, Remote: info.Remote.String(), Agent: c.agent,
 		Since: c.started, Sessions: names, Positions: positions, Heard: c.started.Add(time.Duration(c.lastIn.Load())),
 		Said: c.started.Add(time.Duration(c.lastOut.Load())), In: c.bytesIn.Load(), Out: c.bytesOut.Load(), Resumed: int(c.resumed.Load()),
+		Device: c.device, Name: c.name, Alive: c.alive(), Used: c.started.Add(time.Duration(c.used.Load())), Hidden: c.hidden.Load(),
 	}
 	if g := c.grant.Load(); g != nil {
 		d.User = g.User
@@ -345,10 +357,14 @@ func (s *sub) Signal(frame []byte) {
 
 // leave ends the sub. It is taken from the list of those to be written, so that a client that subscribes again and again
 // while its socket is full leaves nothing there.
-func (s *sub) leave() {
+func (s *sub) leave(how presence.Departure) {
 	s.gone.Store(true)
+	if s.left.Swap(true) {
+		return
+	}
 	s.membership.Leave()
 	c := s.conn
+	c.cfg.Rooms.Exit(s.session, s, how)
 	c.cfg.Gate.Part(c.grant.Load().User)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,7 +9,9 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
+	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/wire"
@@ -30,6 +32,7 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.bye(holdfast.CloseProtocol, outOfPlace(f, now), 0, 0)
 		return
 	}
+	c.use(f)
 	switch f := f.(type) {
 	case *wire.Hello:
 		c.hello(ctx, f)
@@ -65,7 +68,7 @@ func (c *Conn) ending() bool {
 func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	switch f := f.(type) {
 	case *wire.Sub:
-		c.subscribe(f)
+		c.subscribe(ctx, f)
 	case *wire.Unsub:
 		c.unsubscribe(f.Session)
 	case *wire.PageRequest:
@@ -86,6 +89,10 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 		c.answer(&wire.Pong{N: f.N})
 	case *wire.View:
 		c.view(f.Hidden)
+	case *wire.Claim:
+		c.claim(ctx)
+	case *wire.Read:
+		c.read(f)
 	case *wire.Bye:
 		c.farewell(f)
 	case *wire.Pong, *wire.Unknown:
@@ -99,8 +106,10 @@ func (c *Conn) farewell(f *wire.Bye) {
 	switch {
 	case c.stands() == aside:
 	case f.Park:
+		c.departure = presence.Parked
 		c.end(goodbye{code: holdfast.CloseNormal, reason: "parked", by: ending.ByClient}, 0, 0)
 	default:
+		c.departure = presence.Goodbye
 		c.end(goodbye{code: holdfast.CloseNormal, reason: "goodbye", by: ending.ByClient}, 0, 0)
 	}
 }
@@ -135,6 +144,8 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		e.Re, e.Session = wire.TypeSignal, f.Session
 	case *wire.TokenRefresh:
 		e.Re = wire.TypeToken
+	case *wire.Claim:
+		e.Re = wire.TypeClaim
 	default:
 		return
 	}
@@ -160,6 +171,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 	if !ok {
 		return
 	}
+	c.curious, c.device, c.name = h.Windows, clip(h.Device, 64), clip(h.Name, 64)
 	c.grant.Store(&grant)
 	switch h.Mode {
 	case wire.ModeStandby:
@@ -169,7 +181,7 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.stand(aside)
 		c.ready()
 	default:
-		c.attach(ctx, &wire.Take{Gen: h.Gen, Hidden: h.Hidden, Subs: h.Subs})
+		c.attach(ctx, &wire.Take{Gen: h.Gen, Hidden: h.Hidden, Act: h.Act, Subs: h.Subs})
 	}
 }
 
@@ -177,7 +189,7 @@ func (c *Conn) ready() {
 	c.answer(&wire.Ready{Beat: c.cfg.Beat.Milliseconds(), Rest: c.cfg.Rest.Milliseconds()})
 }
 
-// attach makes this the living connection of its client, and resumes all sessions.
+// attach makes this the living connection of its client, if the rules let it in, and resumes all sessions.
 func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	if !c.awaitStore(ctx) {
 		return
@@ -193,16 +205,22 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	if !c.signIn() {
 		return
 	}
-	ghost, ok := c.cfg.Hub.Attach(c)
-	if !ok {
+	adm := c.settle(ctx, f.Act, func(a *hub.Arrival) hub.Admission { return c.cfg.Hub.Attach(c, a) })
+	if adm.Ghost != nil {
+		adm.Ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
+	}
+	switch {
+	case adm.Stale:
 		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
+		return
+	case adm.Refused():
+		c.turnedAway(adm.Verdict)
 		return
 	}
 	c.stand(attached)
 	var before holdfast.ConnID
-	if ghost != nil {
-		before = ghost.Describe().ID
-		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
+	if adm.Ghost != nil {
+		before = adm.Ghost.Describe().ID
 	}
 	// From here on a revocation finds the connection; one that came before may have missed it.
 	if ended, _ := c.Recheck(); ended {
@@ -223,7 +241,7 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 				sub.Cursor = nil
 			}
 		}
-		c.subscribe(sub)
+		c.subscribe(ctx, sub)
 	}
 }
 
@@ -266,10 +284,13 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 }
 
 // subscribe begins to read a session, or moves a reading to another cursor. It is always answered.
-func (c *Conn) subscribe(f *wire.Sub) {
+func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	err := c.mayRead(f.Session)
 	if err == nil && c.find(f.Session) < 0 && len(c.subs) >= c.cfg.MaxSubs {
 		err = holdfast.Errorf(holdfast.CodeTooLarge, "a connection reads at most %d sessions", c.cfg.MaxSubs)
+	}
+	if err == nil {
+		err = c.sit(ctx, f)
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
@@ -280,8 +301,9 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		})
 		return
 	}
-	c.unsubscribe(f.Session)
+	c.stopReading(f.Session, presence.Lost)
 	if !c.cfg.Gate.Join(c.grant.Load().User) {
+		c.unsubscribe(f.Session)
 		err := tooManySessions()
 		c.answer(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
 		return
@@ -292,23 +314,28 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
 	s := &sub{
-		conn: c, session: f.Session, rollup: newRollup(f.Rollup), returned: f.Cursor != nil, asked: int64(c.cfg.now().Sub(c.started)),
+		conn: c, session: f.Session, rollup: newRollup(f.Rollup), watch: f.Watch, returned: f.Cursor != nil,
+		asked: int64(c.cfg.now().Sub(c.started)),
 	}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.subs = append(c.subs, s)
-	if c.out.owner == closed {
-		return
-	}
 	// The right may have been taken back since it was looked at, by somebody who did not find the reading here yet.
-	if c.barLocked(s); s.gone.Load() {
+	if c.barLocked(s); c.out.owner != closed && !s.gone.Load() {
+		c.out.dirty = append(c.out.dirty, s)
+		c.queueLocked()
+	}
+	c.mu.Unlock()
+	// Whoever took its seat between sit and here has found no sub to end.
+	if c.perSession() && !c.cfg.Hub.Seated(c, f.Session) {
+		s.leave(presence.Lost)
 		return
 	}
-	c.out.dirty = append(c.out.dirty, s)
-	c.queueLocked()
+	if !s.gone.Load() {
+		c.cfg.Rooms.Enter(f.Session, s, s.watch)
+	}
 }
 
 func (c *Conn) mayRead(s holdfast.SessionID) error {
@@ -322,11 +349,18 @@ func (c *Conn) mayRead(s holdfast.SessionID) error {
 }
 
 func (c *Conn) unsubscribe(id holdfast.SessionID) {
+	c.stopReading(id, presence.Goodbye)
+	if c.perSession() {
+		c.cfg.Hub.Exit(c, id)
+	}
+}
+
+func (c *Conn) stopReading(id holdfast.SessionID, how presence.Departure) {
 	i := c.find(id)
 	if i < 0 {
 		return
 	}
-	c.subs[i].leave()
+	c.subs[i].leave(how)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subs = slices.Delete(c.subs, i, i+1)
@@ -423,6 +457,9 @@ func (c *Conn) checkSend(f *wire.Send) (json.RawMessage, error) {
 	if !c.grant.Load().Allows(holdfast.ActionSend, f.Session) {
 		return nil, holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow sending to this session")
 	}
+	if err := c.mayWrite(f.Session); err != nil {
+		return nil, err
+	}
 	return c.checkData(f.Data)
 }
 
@@ -453,7 +490,7 @@ func (c *Conn) checkStop(f *wire.Stop) error {
 	if !c.grant.Load().Allows(holdfast.ActionStop, f.Session) {
 		return holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow stopping in this session")
 	}
-	return nil
+	return c.mayWrite(f.Session)
 }
 
 // checkData returns the data without insignificant white space.
@@ -506,7 +543,7 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
 	for _, s := range slices.Clone(c.subs) {
 		if !grant.Allows(holdfast.ActionRead, s.session) {
-			c.subscribe(&wire.Sub{Session: s.session})
+			c.subscribe(ctx, &wire.Sub{Session: s.session})
 		}
 	}
 }

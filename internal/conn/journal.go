@@ -47,6 +47,9 @@ func (c *Conn) view(hidden bool) {
 		event = journal.Hidden
 	}
 	c.tell(event, "", nil)
+	for _, s := range c.subs {
+		c.cfg.Rooms.Look(s.session, s)
+	}
 }
 
 func (c *Conn) tellAttached(from ending.Return) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/store/driver"
@@ -151,12 +152,21 @@ func newStage(t *testing.T) *stage {
 	h := hub.New([]hub.Lane{lane})
 	st.log.Watch(func(ch driver.Change) { h.Publish(&ch) })
 	st.cfg = &Config{
-		Log: st.log, Auth: tokens{}, Hub: h, Lanes: []*Lane{lane}, Logger: slog.New(slog.DiscardHandler),
+		Log: st.log, Auth: tokens{}, Hub: h, Rooms: attendance.New(readersOf(h), time.Now), Lanes: []*Lane{lane}, Logger: slog.New(slog.DiscardHandler),
 		HelloTimeout: 10 * time.Second, Beat: 10 * time.Second, Rest: 25 * time.Second, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
 		MaxSubs: 3, Rate: 50, Burst: 20, Asides: quota.New(50, 20, time.Now), Last: 50, Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,
 	}
 	st.done.Go(func() { lane.Run(st.ctx) })
 	return st
+}
+
+func readersOf(h *hub.Hub) func(holdfast.SessionID) []attendance.Reading {
+	return func(s holdfast.SessionID) (all []attendance.Reading) {
+		for _, r := range h.Readers(s) {
+			all = append(all, r.(*sub))
+		}
+		return all
+	}
 }
 
 func (st *stage) close() {
@@ -174,10 +184,17 @@ func (st *stage) do(line string) {
 	switch who {
 	case "backend":
 		st.backend(what)
+	case "rule": // on connections, for those that come from now on
+		rule, err := holdfast.ParseConnectionRule(what)
+		st.must(err)
+		st.cfg.Rules = append(st.cfg.Rules, rule)
 	case "wait":
 		d, err := time.ParseDuration(what)
 		st.must(err)
-		<-time.After(d)
+		for end := time.Now().Add(d); time.Now().Before(end); {
+			<-time.After(min(time.Second, time.Until(end)))
+			st.cfg.Rooms.Tick()
+		}
 		st.cfg.Hub.Sweep(time.Now())
 	default:
 		st.client(who, what)
@@ -310,7 +327,7 @@ var volatile = []struct {
 	show string
 }{
 	{regexp.MustCompile(`"g":\d+`), `"g":G`}, {regexp.MustCompile(`"e":"[a-z2-7]+"`), `"e":E`},
-	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp|by)":946\d+`), `"$1":T`},
+	{regexp.MustCompile(`"conn":"[a-z2-7]+"`), `"conn":C`}, {regexp.MustCompile(`"(at|now|exp|by|since)":946\d+`), `"$1":T`},
 }
 
 // answers returns what all clients have received since the last time, those that dialed first standing first. An ack may

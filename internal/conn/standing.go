@@ -47,7 +47,8 @@ func (set standings) has(s standing) bool { return set&(1<<s) != 0 }
 //	bye, unknown                      x        x       x
 //	ping, pong                        x        x
 //	page, send, stop, answer, queue, signal    x       x
-//	sub, unsub, view                           x
+//	read                                       x       x
+//	sub, unsub, view, claim                    x
 func admitted(f wire.ClientFrame) standings {
 	switch f.(type) {
 	case *wire.Hello:
@@ -58,9 +59,9 @@ func admitted(f wire.ClientFrame) standings {
 		return in(standby, attached, aside)
 	case *wire.Ping, *wire.Pong:
 		return in(standby, attached)
-	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Answer, *wire.Queue, *wire.Signal:
+	case *wire.PageRequest, *wire.Send, *wire.Stop, *wire.Answer, *wire.Queue, *wire.Signal, *wire.Read:
 		return in(attached, aside)
-	case *wire.Sub, *wire.Unsub, *wire.View:
+	case *wire.Sub, *wire.Unsub, *wire.View, *wire.Claim:
 		return in(attached)
 	}
 	return 0
@@ -76,7 +77,7 @@ func outOfPlace(f wire.ClientFrame, now standing) string {
 	case now == standby:
 		return "a connection in standby takes only take, token, ping, pong and bye"
 	case now == aside:
-		return "a request aside takes only send, stop, answer, queue, signal, page, token and bye"
+		return "a request aside takes only send, stop, answer, queue, signal, page, read, token and bye"
 	}
 	return "take comes once, after a hello of mode standby"
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/client"
+	"github.com/holdfast/holdfast/internal/attendance"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -61,7 +62,7 @@ func TestCrowdSettles(t *testing.T) {
 		h.Publish(&ch)
 	})
 	c.cfg = &Config{
-		Log: c.log, Auth: tokens{}, Hub: h, Lanes: lanes, Logger: slog.New(slog.DiscardHandler),
+		Log: c.log, Auth: tokens{}, Hub: h, Rooms: attendance.New(readersOf(h), time.Now), Lanes: lanes, Logger: slog.New(slog.DiscardHandler),
 		HelloTimeout: time.Minute, Beat: time.Minute, Rest: time.Minute, WriteTimeout: time.Minute, MaxData: 1000, MaxControl: 64 << 10,
 		MaxSubs: crowdSessions, Rate: 1e6, Burst: 1e6, Last: 5,
 		Jitter: func(time.Duration) time.Duration { return 0 }, Now: time.Now,

@@ -80,6 +80,8 @@ var byServer = map[holdfast.CloseCode]Class{
 	holdfast.CloseTooLarge:     ProtocolError,
 	holdfast.CloseKicked:       Policy,
 	holdfast.CloseVersion:      ProtocolError,
+	holdfast.CloseElsewhere:    Policy,
+	holdfast.CloseTooMany:      Policy,
 	CodeProtocol:               ProtocolError,
 	CodeUnsupported:            ProtocolError,
 	CodeInvalidData:            ProtocolError,

@@ -75,6 +75,8 @@ type Options struct {
 	Auth Auth
 	// Connections are the live connections. Nil: there are none.
 	Connections Connections
+	// Members tells who reads a session. Nil: nobody does.
+	Members func(s holdfast.SessionID) []Member
 	// Webhooks are the receivers of events. Nil: there are none.
 	Webhooks Webhooks
 	// Revocations take back what tokens allow. Nil: none can be made.

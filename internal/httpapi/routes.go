@@ -37,6 +37,7 @@ func (a *api) routes() []route {
 		{method: "GET", path: "/v1/sessions/{session}/entries", access: forReaders, handle: a.getEntries},
 		{method: "PUT", path: "/v1/sessions/{session}/states/{key}", access: forBackend, handle: a.putState},
 		{method: "GET", path: "/v1/sessions/{session}/states", access: forReaders, handle: a.getStates},
+		{method: "GET", path: "/v1/sessions/{session}/members", access: forReaders, handle: a.getMembers},
 		{method: "POST", path: "/v1/sessions/{session}/runs", access: forBackend, handle: a.postRun},
 		{method: "GET", path: "/v1/sessions/{session}/runs/{run}", access: forReaders, handle: a.getRun},
 		{method: "POST", path: "/v1/sessions/{session}/runs/{run}/fragments", access: forBackend, handle: a.postFragments},

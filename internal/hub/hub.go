@@ -113,12 +113,25 @@ func (h *Hub) Signal(s holdfast.SessionID, frame []byte) {
 	}
 }
 
+// Readers returns all who read the session on this node.
+func (h *Hub) Readers(s holdfast.SessionID) []Reader {
+	sh := h.shard(s)
+	sh.mu.Lock()
+	t := sh.topics[s]
+	sh.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	return t.readers()
+}
+
 // Sweep forgets sessions that have had no readers for [Linger], and what quiet ones remember. The server calls it every
 // few seconds.
 func (h *Hub) Sweep(now time.Time) {
 	for i := range h.shards {
 		h.shards[i].sweep(now)
 	}
+	h.people.sweep(now)
 }
 
 func (sh *shard) sweep(now time.Time) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/policy"
+	"github.com/holdfast/holdfast/wire"
 )
 
 // Conn is a live, signed-in connection, as the hub sees it.
@@ -18,6 +20,15 @@ type Conn interface {
 	End(code holdfast.CloseCode, reason string)
 	// AskReport asks its client for its log, without waiting.
 	AskReport()
+	// Windows tells its client how it stands beside the user's others. It is called with the registry locked, and neither waits
+	// nor calls back.
+	Windows(f *wire.Windows)
+	// Displace ends its reading of the frame's session, and tells its client so. It is called as Windows is.
+	Displace(f *wire.Windows)
+	// Probe asks its client for a sign of life, without waiting.
+	Probe()
+	// Touch notes that its user did something beside it.
+	Touch()
 }
 
 // ConnInfo describes a live connection.
@@ -28,7 +39,14 @@ type ConnInfo struct {
 	Generation holdfast.Generation
 	// Transport, Remote and Agent are the carriage, the peer's address and what the client says it is.
 	Transport, Remote, Agent string
-	Since                    time.Time
+	// Device and Name are what the client says it is on, and is called.
+	Device, Name string
+	Since        time.Time
+	// Alive is when something last came from it; now, if it cannot be heard, or is being listened to. Used is when its user
+	// last did something.
+	Alive, Used time.Time
+	// Hidden: nobody looks at it.
+	Hidden bool
 	// Sessions are those it reads, and Positions how far it has come in each, in the same order.
 	Sessions  []holdfast.SessionID
 	Positions []Progress
@@ -50,6 +68,8 @@ type attached struct {
 	conn   Conn
 	client holdfast.ClientID
 	gen    holdfast.Generation
+	// place is nil while there is nothing to be said about it.
+	place *place
 }
 
 // people are the signed-in connections of this node.
@@ -58,48 +78,85 @@ type people struct {
 	conns map[holdfast.ConnID]Conn
 	// users has a slice each: most have one connection or two, and a map costs several hundred bytes.
 	users map[holdfast.UserID][]attached
+	// paces has the users whose connections were in each other's way of late.
+	paces map[holdfast.UserID]*policy.Pace
+
+	counts conflictCounts
 }
 
 func (p *people) init() {
 	p.conns = map[holdfast.ConnID]Conn{}
 	p.users = map[holdfast.UserID][]attached{}
+	p.paces = map[holdfast.UserID]*policy.Pace{}
 }
 
-// Attach makes c the living connection of its client. ghost is the client's earlier connection, already replaced, which the
-// caller ends; nil if there is none. ok is false if a connection of the same or a higher generation lives: then c is the
-// ghost, and nothing was changed.
-func (h *Hub) Attach(c Conn) (ghost Conn, ok bool) {
+// Attach makes c the living connection of its client, if the rules let it in. One whose client has a connection of the same or a
+// higher generation is the ghost itself: then, and with doubtful ones in the way, nothing was changed.
+func (h *Hub) Attach(c Conn, a *Arrival) Admission {
 	d := c.Describe()
 	p := &h.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := p.users[d.User]
-	if i := slices.IndexFunc(all, func(a attached) bool { return a.client == d.Client }); i >= 0 {
-		if all[i].gen >= d.Generation {
-			return nil, false
-		}
-		ghost = all[i].conn
-		delete(p.conns, ghost.Describe().ID)
-		all = slices.Delete(all, i, i+1)
+	if x := p.ofLocked(d.User, d.Client); x != nil && x.gen >= d.Generation {
+		return Admission{Stale: true}
 	}
-	p.users[d.User] = append(all, attached{c, d.Client, d.Generation})
-	p.conns[d.ID] = c
-	return ghost, true
+	adm := p.decideLocked(c, d, "", a)
+	if len(adm.Doubtful) > 0 {
+		return adm
+	}
+	if x := p.ofLocked(d.User, d.Client); x != nil {
+		adm.Ghost = x.conn
+		p.forgetLocked(x.conn, d.User, x.conn.Describe().ID)
+	}
+	if !adm.Refused() {
+		x := attached{conn: c, client: d.Client, gen: d.Generation}
+		if len(a.Rules) > 0 || a.Tell {
+			x.place = &place{rules: a.Rules, tell: a.Tell, readOnly: adm.Verdict == policy.ReadOnly}
+		}
+		p.users[d.User] = append(p.users[d.User], x)
+		p.conns[d.ID] = c
+	}
+	p.turnAwayLocked(c, d, "", &adm)
+	p.tellLocked(d.User)
+	return adm
 }
 
-// Detach forgets a connection. A connection that was replaced is forgotten already.
-func (h *Hub) Detach(c Conn) {
+// ofLocked returns the connection of a client, nil if it has none.
+func (p *people) ofLocked(user holdfast.UserID, client holdfast.ClientID) *attached {
+	for i := range p.users[user] {
+		if x := &p.users[user][i]; x.client == client {
+			return x
+		}
+	}
+	return nil
+}
+
+// Detach forgets a connection; left: its client said goodbye. A connection that was replaced, or had to go, is forgotten already.
+func (h *Hub) Detach(c Conn, left bool, now time.Time) {
 	d := c.Describe()
 	p := &h.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.conns, d.ID)
-	left := slices.DeleteFunc(p.users[d.User], func(a attached) bool { return a.conn == c })
-	if len(left) == 0 {
-		delete(p.users, d.User)
+	if p.findLocked(c, d.User) == nil {
 		return
 	}
-	p.users[d.User] = left
+	p.forgetLocked(c, d.User, d.ID)
+	if left {
+		p.promoteLocked(d.User, now)
+	}
+	p.tellLocked(d.User)
+}
+
+func (p *people) forgetLocked(c Conn, user holdfast.UserID, id holdfast.ConnID) {
+	if p.conns[id] == c {
+		delete(p.conns, id)
+	}
+	left := slices.DeleteFunc(p.users[user], func(a attached) bool { return a.conn == c })
+	if len(left) == 0 {
+		delete(p.users, user)
+		return
+	}
+	p.users[user] = left
 }
 
 // Connection returns a live connection by its id.
@@ -128,6 +185,15 @@ func (h *Hub) Connections(user holdfast.UserID) []Conn {
 	}
 	slices.SortFunc(all, func(a, b Conn) int { return strings.Compare(string(ids[a]), string(ids[b])) })
 	return all
+}
+
+// Touch notes that the user of a client did something beside its connection, if it has one.
+func (h *Hub) Touch(user holdfast.UserID, client holdfast.ClientID) {
+	h.people.mu.Lock()
+	defer h.people.mu.Unlock()
+	if x := h.people.ofLocked(user, client); x != nil {
+		x.conn.Touch()
+	}
 }
 
 // Count returns how many signed-in connections live on this node.

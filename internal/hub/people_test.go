@@ -2,17 +2,24 @@ package hub
 
 import (
 	"testing"
+	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/wire"
 )
 
 type someone struct {
 	info  ConnInfo
 	ended holdfast.CloseCode
+	told  []*wire.Windows
 }
 
 func (s *someone) Describe() ConnInfo                    { return s.info }
 func (s *someone) AskReport()                            {}
+func (s *someone) Probe()                                {}
+func (s *someone) Touch()                                {}
+func (s *someone) Windows(f *wire.Windows)               { s.told = append(s.told, f) }
+func (s *someone) Displace(f *wire.Windows)              { s.told = append(s.told, f) }
 func (s *someone) End(code holdfast.CloseCode, _ string) { s.ended = code }
 func who(id holdfast.ConnID, user holdfast.UserID, client holdfast.ClientID, gen holdfast.Generation) *someone {
 	return &someone{info: ConnInfo{ID: id, User: user, Client: client, Generation: gen}}
@@ -35,20 +42,20 @@ func TestAttach(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			h := New(nil)
-			h.Attach(first)
-			ghost, ok := h.Attach(c.next)
-			if ok != c.ok || (ghost != nil) != c.ghost {
-				t.Errorf("got ghost %v and %v, want %v and %v", ghost, ok, c.ghost, c.ok)
+			h.Attach(first, &Arrival{})
+			adm := h.Attach(c.next, &Arrival{})
+			if adm.Stale == c.ok || (adm.Ghost != nil) != c.ghost {
+				t.Errorf("got ghost %v and stale %v, want %v and %v", adm.Ghost, adm.Stale, c.ghost, !c.ok)
 			}
 			if h.Count() != c.left {
 				t.Errorf("%d connections live, want %d", h.Count(), c.left)
 			}
 			// The ghost finds out that it is one, and leaves; the living one stays.
-			h.Detach(first)
+			h.Detach(first, false, time.Time{})
 			if _, there := h.Connection(c.next.info.ID); there != c.ok {
 				t.Errorf("after the first has left, the next is there: %v, want %v", there, c.ok)
 			}
-			h.Detach(c.next)
+			h.Detach(c.next, false, time.Time{})
 			if h.Count() != 0 || len(h.people.users) > 0 {
 				t.Errorf("something is left: %v", h.people.users)
 			}

@@ -115,16 +115,19 @@ func (t *Topic) Wake(lane int, buf []Reader) []Reader {
 	return buf
 }
 
-func (t *Topic) signal(frame []byte) {
+func (t *Topic) readers() (all []Reader) {
 	t.mu.Lock()
-	var all []Reader
+	defer t.mu.Unlock()
 	for i := range t.lanes {
 		for _, m := range t.lanes[i].list {
 			all = append(all, m.reader)
 		}
 	}
-	t.mu.Unlock()
-	for _, r := range all {
+	return all
+}
+
+func (t *Topic) signal(frame []byte) {
+	for _, r := range t.readers() {
 		r.Signal(frame)
 	}
 }

@@ -23,13 +23,16 @@ export class DevServer {
   url = "";
   #log = "";
 
-  constructor(program: string) {
+  readonly #flags: readonly string[];
+
+  constructor(program: string, ...flags: readonly string[]) {
     this.#program = program;
+    this.#flags = flags;
   }
 
   async start(): Promise<void> {
     const address = this.url ? new URL(this.url).host : "127.0.0.1:0";
-    const child = spawn(this.#program, ["dev", "--addr", address, "--data", this.#data], {
+    const child = spawn(this.#program, ["dev", "--addr", address, "--data", this.#data, ...this.#flags], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = child;

@@ -1,4 +1,4 @@
-import { Client } from "../packages/client/src/index.ts";
+import { claim, Client, placeOf, presenceOf, thisDevice } from "../packages/client/src/index.ts";
 import { fallback } from "../packages/client/src/fallback/index.ts";
 import { tabs } from "../packages/client/src/tabs/index.ts";
 
@@ -9,12 +9,26 @@ url.protocol = "ws:";
 
 const client = new Client({
   url: url.href,
-  token: async () => (await fetch(`/token?user=${user}`)).text(),
+  token: async () => (await fetch(`/token?user=${user}&rule=${encodeURIComponent(query.get("rule") ?? "")}`)).text(),
+  ...(query.has("windows") && { place: { ...thisDevice(), name: query.get("windows") || "a window", windows: true } }),
   carrier: fallback(),
   ...(query.has("own") ? {} : { link: tabs() }),
 });
 const chat = client.session(query.get("session") ?? "chat");
 const states: string[] = [];
+
+/** What this window is told of other people: "ben here", "ben away", "ben left", each with when. */
+const seen: { readonly what: string; readonly at: number }[] = [];
+const known = new Map<string, string>();
+const presence = query.has("presence") ? presenceOf(chat) : undefined;
+presence?.subscribe(() => {
+  const now = new Map(presence.members.map(({ user, away }) => [user, away ? "away" : "here"]));
+  for (const [who, state] of now) if (known.get(who) !== state) seen.push({ what: `${who} ${state}`, at: Date.now() });
+  for (const who of known.keys()) if (!now.has(who)) seen.push({ what: `${who} left`, at: Date.now() });
+  known.clear();
+  for (const [who, state] of now) known.set(who, state);
+});
+
 client.onStatus(({ state }) => states.push(state));
 client.connect();
 
@@ -28,6 +42,18 @@ const stage = {
   },
   get state() {
     return client.status.state;
+  },
+  get mode() {
+    return placeOf(client).mode;
+  },
+  get others() {
+    return placeOf(client).others.map(({ name }) => name);
+  },
+  claim: () => claim(client),
+  seen,
+  read: () => presence?.read(),
+  get members() {
+    return (presence?.members ?? []).map(({ user, read, shown }) => `${user} ${read}/${shown}`);
   },
   send: (data: unknown) => chat.send(data).done,
 };

@@ -20,6 +20,7 @@ export class Stage {
   readonly #program: string;
   readonly #data = mkdtempSync(`${tmp}stage-`);
   readonly #sockets = new Set<Socket>();
+  readonly #lines: { readonly browser: Socket; readonly server: Socket }[] = [];
   #process: ChildProcess | undefined;
   #front: Server | undefined;
   #port = 0;
@@ -38,6 +39,19 @@ export class Stage {
   constructor(program: string, page = "stage-page.ts") {
     this.#program = program;
     this.#page = page;
+  }
+
+  /** Swallows what goes over the latest WebSocket, both ways, and lets neither side know. */
+  blackholeLatest(): void {
+    const line = this.#lines.at(-1);
+    for (const socket of line ? [line.browser, line.server] : []) socket.unpipe().resume();
+  }
+
+  /** Resets the latest WebSocket. */
+  cutLatest(): void {
+    const line = this.#lines.at(-1);
+    line?.browser.resetAndDestroy();
+    line?.server.destroy();
   }
 
   async start(): Promise<void> {
@@ -99,6 +113,14 @@ export class Stage {
     };
   }
 
+  /** Who is there, as the backend sees it. */
+  async members(session: string): Promise<readonly { readonly user: string; readonly away: boolean }[]> {
+    const { members } = (await this.#api("GET", `sessions/${session}/members`)) as {
+      members: { user: string; away: boolean }[];
+    };
+    return members;
+  }
+
   /** A run as the server has it. */
   async run(session: string, offset: number): Promise<unknown> {
     return this.#api("GET", `sessions/${session}/runs/${offset}`);
@@ -145,7 +167,8 @@ export class Stage {
     if (pathname === "/app.js") return void to.setHeader("content-type", "text/javascript").end(this.#script);
     if (pathname === "/token") {
       const user = searchParams.get("user") ?? "";
-      const rights = ["--read", "*", "--send", "*"];
+      const rule = searchParams.get("rule");
+      const rights = ["--read", "*", "--send", "*", ...(rule ? ["--connections", rule] : [])];
       return void to.end(this.#run("token", "--secret-file", this.#secret, "--user", user, ...rights));
     }
     if (!pathname.startsWith("/v1/")) return void to.setHeader("content-type", "text/html").end(PAGE);
@@ -185,6 +208,7 @@ export class Stage {
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       onward.write(head);
       socket.pipe(onward).pipe(socket);
+      this.#lines.push({ browser: socket, server: onward });
     });
     this.#sockets.add(onward);
     onward.on("error", () => socket.destroy());

@@ -1,4 +1,11 @@
-import { type Client, type Entry, type Session, type SessionSnapshot } from "@holdfast/client";
+import {
+  type Client,
+  type Entry,
+  type Presence,
+  presenceOf,
+  type Session,
+  type SessionSnapshot,
+} from "@holdfast/client";
 import { move, older, queueOf, stop, stopOf, withdraw } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
@@ -20,6 +27,8 @@ export class ChatView {
   readonly #list = element("div", { class: "list" });
   readonly #older = element("button", { type: "button", class: "quiet older", hidden: true }, "Older messages");
   readonly #state = element("span", { class: "state" });
+  readonly #present = element("span", { class: "present", title: "Who has this chat open" });
+  readonly #presence: Presence;
   readonly #empty: HTMLElement;
   readonly #scroller: Scroller;
   /** By the id of the message, which it has before and after it arrives, or by offset. */
@@ -45,12 +54,14 @@ export class ChatView {
     });
     scroll.append(this.#older, this.#empty, this.#list);
     const jump = element("button", { type: "button", class: "jump", hidden: true }, "↓ New");
-    const head = element("header", {}, element("h2", {}, place.title), this.#state);
+    const head = element("header", {}, element("h2", {}, place.title), this.#present, this.#state);
     const body = element("div", { class: "body" }, scroll, jump);
     this.root = element("section", { class: "pane chat", "aria-label": place.title });
     this.root.append(head, body, new Composer(place.id, place.title, send).root);
     this.#scroller = new Scroller(scroll, jump);
     this.#older.addEventListener("click", () => void this.#getOlder());
+    this.#presence = presenceOf(this.#session);
+    this.#presence.subscribe(() => this.#drawPresent());
     this.#session.subscribe(() => this.#draw());
     this.#draw();
   }
@@ -67,6 +78,14 @@ export class ChatView {
       empty.append(button);
     }
     return empty;
+  }
+
+  /** Each person once; one whose windows are all out of sight is away. */
+  #drawPresent(): void {
+    const people = new Map<string, boolean>();
+    for (const { user, away } of this.#presence.members) people.set(user, (people.get(user) ?? true) && away);
+    const names = [...people].map(([user, away]) => (user === this.#user ? "you" : user) + (away ? " (away)" : ""));
+    setText(this.#present, names.length > 1 ? names.sort().join(", ") : "");
   }
 
   async #getOlder(): Promise<void> {

@@ -1,4 +1,4 @@
-import { cached, Client, keepLog } from "@holdfast/client";
+import { cached, Client, keepLog, thisDevice } from "@holdfast/client";
 import { fallback } from "@holdfast/client/fallback";
 import { tabs } from "@holdfast/client/tabs";
 import { durableOutbox, sessionCache } from "@holdfast/outbox";
@@ -7,6 +7,7 @@ import { ChatView } from "./chat-view.ts";
 import { byId, setText } from "./element.ts";
 import { FactsView } from "./facts-view.ts";
 import { paneTabs } from "./pane-tabs.ts";
+import { PlaceView } from "./place-view.ts";
 import { type Config, fetchToken, harm, loadConfig } from "./server.ts";
 import { TaskView } from "./task-view.ts";
 
@@ -89,6 +90,7 @@ function start(config: Config): void {
   const client = new Client({
     url: url.href,
     token: () => fetchToken(user),
+    place: { ...thisDevice(), windows: true },
     carrier: fallback(),
     link: tabs({ user }),
     outbox: durableOutbox({ scope: user }),
@@ -106,6 +108,7 @@ function start(config: Config): void {
   paneTabs(panes);
   const read = [...config.chats, config.task].map(({ id, title }) => ({ title, session: client.session(id) }));
   new FactsView(client, read);
+  new PlaceView(client);
   showRoom(config.room);
   offerHarm(client);
   offerToLeave(client);

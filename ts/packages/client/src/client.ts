@@ -10,7 +10,7 @@ import { Outbox } from "./outbox.ts";
 import { type OutboxStore, storedOutbox } from "./outbox-store.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { Token, type TokenSource } from "./token.ts";
-import { MAX_SUBS } from "./wire.ts";
+import { type Act, MAX_SUBS, type WindowsFrame } from "./wire.ts";
 
 export interface ClientOptions {
   /** Where the server is, such as wss://example.com/v1/ws; the number of the dial is added to the path. */
@@ -32,6 +32,11 @@ export interface ClientOptions {
   readonly outbox?: OutboxStore | ((env: Env) => OutboxStore);
   /** Where the recent parts of sessions are kept, to be shown at once after a reload, as cached(). Default: nowhere. */
   readonly cache?: (env: Env, session: Session) => void;
+  /**
+   * What the user's other windows are shown of this one, and whether it is to be told of them: `name`, and `device`, which is
+   * the same in all windows of a device. See thisDevice and placeOf.
+   */
+  readonly place?: LinkParts["place"];
   /** What carries the frames, as fallback() of @holdfast/client/fallback. Default: WebSocket. */
   readonly carrier?: Carrier;
   /** What keeps the connection, as tabs() of @holdfast/client/tabs. Default: one connection for this tab alone. */
@@ -60,6 +65,8 @@ export interface Status {
   /** Why, with offline and ended, for people; code is the close code, with ended. */
   readonly reason?: string;
   readonly code?: number;
+  /** How this window stands beside the user's others, as the server tells it; see placeOf. */
+  readonly windows?: WindowsFrame | undefined;
 }
 
 /** The largest data of a send until the server has said what it takes, in bytes. */
@@ -87,12 +94,28 @@ export class Client {
   #closed = false;
 
   constructor(options: ClientOptions) {
-    const { url, env = browserEnv(), storage = env.storage, carrier, link = (it) => new Connection(it) } = options;
+    const {
+      url,
+      env = browserEnv(),
+      storage = env.storage,
+      carrier,
+      link = (it) => new Connection(it),
+      place,
+    } = options;
     const prefix = `holdfast:${url}:`;
     const { outbox = storedOutbox(storage, `${prefix}outbox`) } = options;
     const open = carrier?.(env) ?? env.open.bind(env);
     const identity = new Identity(env, storage, prefix, options.clientId);
-    const parts = { env, open, url, token: new Token(options.token), identity, log: undefined, owner: this.#owner() };
+    const parts = {
+      env,
+      open,
+      url,
+      token: new Token(options.token),
+      identity,
+      log: undefined,
+      owner: this.#owner(),
+      place,
+    };
     this.#options = options;
     this.env = env;
     this.#identity = identity;
@@ -127,10 +150,10 @@ export class Client {
     return this.#listeners.add(listener);
   }
 
-  /** Connects, and from then on comes back by itself. */
-  connect(): void {
+  /** Connects, and from then on comes back by itself. See claim for what else it may be given. */
+  connect(act: Act = "open"): void {
     this.#mustBeOpen();
-    this.link.connect();
+    this.link.connect(act);
   }
 
   /** Says goodbye and stays away until connect(). Sessions keep what they hold. */
@@ -169,7 +192,7 @@ export class Client {
   /** @internal The state of the link or of a session has changed. */
   changed(): void {
     const before = this.#status;
-    const next = { since: before.since, ...this.#currentStatus() };
+    const next = { since: before.since, ...this.#currentStatus(), windows: this.stats.windows };
     if (JSON.stringify(next) === JSON.stringify(before)) return;
     if (next.state !== before.state) next.since = this.env.now();
     this.#status = next;
@@ -218,6 +241,9 @@ export class Client {
         return session?.take({ t: "sub", s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "signal":
         return session?.takeSignal(frame);
+      case "windows":
+      case "members":
+        return session?.takeOthers(frame);
       case "report":
         return void this.log?.report("asked").catch(() => {});
       default:

@@ -14,7 +14,16 @@ import { HoldfastError } from "./errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "./link.ts";
 import { watchPage } from "./page.ts";
 import { AGENT, below, httpUrl } from "./urls.ts";
-import { type ClientFrame, decode, encode, type ServerFrame, VERSION, type WelcomeFrame } from "./wire.ts";
+import {
+  type Act,
+  type ClientFrame,
+  decode,
+  encode,
+  type ServerFrame,
+  VERSION,
+  type WelcomeFrame,
+  type WindowsFrame,
+} from "./wire.ts";
 
 const GATE_TIMEOUT = 1_000;
 /** A connection that lives so long, and is up to date, is a good one. */
@@ -50,6 +59,10 @@ export class Connection implements Link {
   /** How far the server's clock is before ours, in ms: expiry is told by its clock. */
   #serverAhead = 0;
 
+  /** What the user has done to have it connect, until that is answered. */
+  #act: Act | undefined;
+  #windows: WindowsFrame | undefined;
+
   readonly #stats = { connection: "", user: "", welcomes: 0, received: 0, sent: 0 };
 
   constructor(parts: LinkParts) {
@@ -63,15 +76,18 @@ export class Connection implements Link {
 
   get stats(): ConnectionStats {
     const { dials, rtt } = this.#state;
-    return { ...this.#stats, dials, rtt: Math.round(rtt) };
+    return { ...this.#stats, dials, rtt: Math.round(rtt), windows: this.#windows };
   }
 
   get open(): boolean {
     return this.#state.name === "live" || this.#state.name === "doubt";
   }
 
-  connect(): void {
+  connect(act?: Act): void {
     const { state } = this;
+    // One that reads only changes places without a new connection.
+    if (this.open) return act === "claim" ? this.send({ t: "claim" }) : undefined;
+    this.#act = act;
     if (state.name === "ended" && state.code === CLOSE_SUPERSEDED) this.#parts.identity.renew();
     this.#dispatch({ type: "connect" });
   }
@@ -238,7 +254,8 @@ export class Connection implements Link {
 
   get #me() {
     const { token, identity } = this.#parts;
-    return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT } as const;
+    const { place } = this.#parts;
+    return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT, ...place } as const;
   }
 
   get #hidden(): boolean {
@@ -263,7 +280,9 @@ export class Connection implements Link {
     this.#attached = n;
     this.#helloAt = this.#env.now();
     this.#toldHidden = hidden;
-    return { ...frame, gen: identity.nextGeneration(), hidden: hidden || undefined, subs: owner.attach() };
+    this.#windows = undefined;
+    const [gen, act] = [identity.nextGeneration(), this.#act];
+    return { ...frame, gen, hidden: hidden || undefined, act, subs: owner.attach() };
   }
 
   #message(n: number, text: string): void {
@@ -301,7 +320,10 @@ export class Connection implements Link {
       case "token":
         return this.#tokenLasts(frame.exp);
       default:
-        if (n === this.#attached) owner.frame(frame);
+        if (n !== this.#attached) return;
+        if (frame.t !== "windows" || frame.s) return owner.frame(frame);
+        this.#windows = frame;
+        owner.changed();
     }
   }
 
@@ -311,6 +333,7 @@ export class Connection implements Link {
     Object.assign(this.#stats, { connection, user });
     this.#stats.welcomes++;
     this.#liveAt = now;
+    this.#act = undefined;
     this.#serverAhead = frame.now - now;
     this.#tokenLasts(frame.exp);
     // A dial is more than a round trip.

@@ -2,6 +2,7 @@ export { Client, type ClientOptions, type Status } from "./client.ts";
 export type { State } from "./connection-types.ts";
 export type { Entry, EventEntry, MessageEntry, RunEntry, RunStop, Segment, StateEntry } from "./entry.ts";
 export { browserEnv } from "./env/browser.ts";
+export { thisDevice } from "./env/device.ts";
 export type {
   Cancel,
   Carrier,
@@ -21,10 +22,12 @@ export { keepLog, type Log, type LogRecord } from "./log.ts";
 export { older } from "./older.ts";
 export type { Ack, Command, Sending } from "./outbox.ts";
 export type { Kept, OutboxStore } from "./outbox-store.ts";
+export { claim, type OtherWindow, type Place, placeOf } from "./place.ts";
+export { type Member, type Presence, presenceOf } from "./presence.ts";
 export { type LeftQueue, move, queueOf, type TurnPolicy, type TurnQueue, type Waiting, withdraw } from "./queue.ts";
 export { answer, type Answered, requestsOf, type SessionRequest, type Settled } from "./requests.ts";
 export type { Session, SessionOptions, SessionSnapshot, Signal } from "./session.ts";
 export { type Cached, cached, type SessionCache } from "./session-cache.ts";
 export { stop, stopOf, type StopTarget } from "./stop.ts";
 export type { TokenSource } from "./token.ts";
-export type { Outcome, RequestState, RunStatus, StopState } from "./wire.ts";
+export type { Act, Outcome, RequestState, RunStatus, StopState, WindowsFrame } from "./wire.ts";

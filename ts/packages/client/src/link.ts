@@ -6,13 +6,16 @@ import type { SessionState } from "./session-state.ts";
 import type { Token } from "./token.ts";
 import type {
   AckFrame,
+  Act,
   ClientFrame,
   ErrFrame,
+  MembersFrame,
   PageFrame,
   SessionFrame,
   SignalFrame,
   SubItem,
   WelcomeFrame,
+  WindowsFrame,
 } from "./wire.ts";
 
 /** What a client speaks to its server through. Connection is the plain one; another may share one among tabs. */
@@ -21,8 +24,8 @@ export interface Link {
   readonly stats: ConnectionStats;
   /** Whether frames can be sent now. */
   readonly open: boolean;
-  /** Connects, and from then on comes back by itself. */
-  connect(): void;
+  /** Connects because the user wants to, and from then on comes back by itself; also where another window is in use. */
+  connect(act?: Act): void;
   /** Says goodbye and stays away until connect. */
   disconnect(): void;
   /** Makes the next attempt now; with a connection, makes sure that it lives. */
@@ -44,11 +47,14 @@ export interface LinkParts {
   readonly token: Token;
   readonly identity: Identity;
   readonly log: Log | undefined;
+  /** What else hello says of this window. */
+  readonly place: { readonly device?: string; readonly name?: string; readonly windows?: true } | undefined;
   readonly owner: ConnectionOwner;
 }
 
 /** The frames that are not about the connection itself. */
-export type OwnedFrame = SessionFrame | PageFrame | AckFrame | ErrFrame | SignalFrame | { readonly t: "report" };
+export type OwnedFrame =
+  SessionFrame | PageFrame | AckFrame | ErrFrame | SignalFrame | WindowsFrame | MembersFrame | { readonly t: "report" };
 
 /** What the connection asks of and tells its owner. */
 export interface ConnectionOwner {
@@ -79,4 +85,6 @@ export interface ConnectionStats {
   readonly sent: number;
   /** The smoothed round trip in ms; 0 while unknown. */
   readonly rtt: number;
+  /** How the connection stands beside the others of its user, as the server has said last; see placeOf. */
+  readonly windows?: WindowsFrame | undefined;
 }

@@ -5,7 +5,7 @@ import type { HoldfastError } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
 import type { Ack, Command, Sending } from "./outbox.ts";
 import { apply, asked, cursorOf, cut, type Phase, type SessionState, UNREAD } from "./session-state.ts";
-import type { Outcome, SessionFrame, SignalFrame, SubItem } from "./wire.ts";
+import type { MembersFrame, Outcome, SessionFrame, SignalFrame, SubItem, WindowsFrame } from "./wire.ts";
 
 export interface SessionOptions {
   /** How many entries to begin with. The server's default is 50, its limit 1000. */
@@ -60,6 +60,13 @@ export class Session {
   readonly ending = new Listeners<void>();
   /** @internal How often it was asked for, and not closed. */
   holders = 0;
+
+  /** @internal Are told who else is there, if that was asked for. */
+  readonly members = new Listeners<MembersFrame>();
+  /** @internal How this window's reading stands beside the user's others; see placeOf. */
+  windows: WindowsFrame | undefined;
+  /** What goes with the next subscription. */
+  #more: Pick<SubItem, "act" | "watch"> = { act: "open" };
 
   #state = UNREAD;
   #snapshot: SessionSnapshot | undefined;
@@ -167,7 +174,7 @@ export class Session {
   /** @internal The subscription for a new connection, or for this one anew. */
   ask(): SubItem {
     this.adopt(asked(this.held));
-    return { s: this.id, ...this.#options, cur: cursorOf(this.#state) };
+    return { s: this.id, ...this.#options, cur: cursorOf(this.#state), ...this.#more };
   }
 
   /** @internal Subscribes anew, where there is a connection. */
@@ -176,9 +183,29 @@ export class Session {
     if (link.open) link.send({ t: "sub", ...this.ask() });
   }
 
+  /** @internal Asks anew: with an act of the user, or to be told who else is there. */
+  again(more: Pick<SubItem, "act" | "watch">): void {
+    this.#more = { ...this.#more, ...more };
+    this.resume();
+  }
+
+  /** @internal */
+  get client(): Client {
+    return this.#client;
+  }
+
+  /** @internal */
+  takeOthers(frame: WindowsFrame | MembersFrame): void {
+    if (frame.t === "members") return this.members.tell(frame);
+    this.windows = frame;
+    this.changed();
+  }
+
   /** @internal */
   take(frame: SessionFrame): void {
     this.#inbox.push(frame);
+    // An act is over when it is answered.
+    if (frame.t === "sub") this.#more = { watch: this.#more.watch };
     if (frame.t === "sub") this.#catchingUp = frame.outcome !== "denied";
     if (frame.t === "live") this.#catchingUp = false;
     const { env } = this.#client;
@@ -203,6 +230,7 @@ export class Session {
     this.ending.tell();
     this.#flushing?.();
     this.#listeners.clear();
+    this.members.clear();
   }
 
   /** @internal Something that the snapshot shows has changed. */

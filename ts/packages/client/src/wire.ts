@@ -22,12 +22,18 @@ export interface Cursor {
   readonly r?: readonly (readonly [run: number, fragment: number, chain: number])[] | undefined;
 }
 
+/** What the user has just done; what a client does by itself is no act. */
+export type Act = "open" | "claim";
+
 export interface SubItem {
   readonly s: string;
   readonly last?: number | undefined;
   /** For how long texts of runs may be held back to come in fewer frames, in ms, up to 500. */
   readonly rollup?: number | undefined;
   readonly cur?: Cursor | undefined;
+  readonly act?: Act | undefined;
+  /** Tell me who else is there. */
+  readonly watch?: true | undefined;
 }
 
 export type ClientFrame =
@@ -44,10 +50,22 @@ export type ClientFrame =
       readonly hidden?: true | undefined;
       /** With a poll: how long to wait for something to say, in ms. */
       readonly wait?: number;
+      readonly act?: Act | undefined;
+      /** The same for all clients of a device; and what the user calls this one. */
+      readonly device?: string;
+      readonly name?: string;
+      /** Tell me of my user's other connections. */
+      readonly windows?: true;
       readonly subs: readonly SubItem[];
     }
   /** Attaches a connection that stood by. */
-  | { readonly t: "take"; readonly gen: number; readonly hidden?: true | undefined; readonly subs: readonly SubItem[] }
+  | {
+      readonly t: "take";
+      readonly gen: number;
+      readonly hidden?: true | undefined;
+      readonly act?: Act | undefined;
+      readonly subs: readonly SubItem[];
+    }
   | { readonly t: "view"; readonly hidden: boolean }
   | ({ readonly t: "sub" } & SubItem)
   | { readonly t: "unsub"; readonly s: string }
@@ -56,6 +74,10 @@ export type ClientFrame =
   | { readonly t: "signal"; readonly s: string; readonly data: unknown }
   | { readonly t: "token"; readonly token: string }
   | { readonly t: "ping" | "pong"; readonly n: number }
+  /** A connection that reads only wants the place of another one. */
+  | { readonly t: "claim" }
+  /** How far the user has read, and this client has shown, in an epoch. */
+  | { readonly t: "read"; readonly s: string; readonly e: string; readonly o?: number; readonly got?: number }
   /** `park`: the page goes to sleep, and will be back. */
   | { readonly t: "bye"; readonly park?: true | undefined };
 
@@ -254,6 +276,41 @@ export interface SignalFrame {
   readonly data?: unknown;
 }
 
+/** Another connection of the same user; `same`: on the same device. */
+export interface WindowItem {
+  readonly c: string;
+  readonly name?: string;
+  readonly same?: boolean;
+  readonly since: number;
+}
+
+/** How a connection, or with `s` its reading of a session, stands beside the others of its user. */
+export interface WindowsFrame {
+  readonly t: "windows";
+  readonly s?: string;
+  readonly mode: "full" | "read_only" | "elsewhere" | "ask" | "limit";
+  readonly others: readonly WindowItem[];
+}
+
+export interface MemberItem {
+  readonly u: string;
+  readonly c: string;
+  readonly name?: string;
+  readonly away?: boolean;
+  readonly since?: number;
+  readonly e?: string;
+  readonly o?: number;
+  readonly got?: number;
+}
+
+export interface MembersFrame {
+  readonly t: "members";
+  readonly s: string;
+  readonly all?: boolean;
+  readonly members?: readonly MemberItem[];
+  readonly left?: readonly { readonly u: string; readonly c: string }[];
+}
+
 export interface ByeFrame {
   readonly t: "bye";
   readonly code: number;
@@ -273,6 +330,8 @@ export type ServerFrame =
   | AckFrame
   | ErrFrame
   | SignalFrame
+  | WindowsFrame
+  | MembersFrame
   | ByeFrame
   | { readonly t: "expiring"; readonly in: number }
   | { readonly t: "move"; readonly spread: number }

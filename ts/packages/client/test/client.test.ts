@@ -24,7 +24,10 @@ describe("connecting", () => {
     client.connect();
     await env.settle();
     expect(server.of("hello")).toHaveLength(1);
-    expect(server.of("hello")[0]?.subs).toEqual([{ s: "a", last: 15, rollup: 100 }, { s: "b" }]);
+    expect(server.of("hello")[0]?.subs).toEqual([
+      { s: "a", last: 15, rollup: 100, act: "open" },
+      { s: "b", act: "open" },
+    ]);
     expect([a.status, b.status, client.status.state]).toEqual(["live", "live", "live"]);
     expect(seen.at(-1)).toBe("live");
     expect(client.stats).toMatchObject({ user: "anna", connection: "x1", dials: 1, welcomes: 1 });

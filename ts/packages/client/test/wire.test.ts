@@ -48,10 +48,24 @@ function typed(frame: Golden["frame"]): ClientFrame {
         ...(f.mode && { mode: f.mode }),
         ...(f.hidden && { hidden: f.hidden }),
         ...(f.wait && { wait: f.wait }),
+        ...(f.act && { act: f.act }),
+        ...(f.device && { device: f.device }),
+        ...(f.name && { name: f.name }),
+        ...(f.windows && { windows: f.windows }),
         subs: f.subs.map(sub),
       };
     case "take":
-      return { t: "take", gen: f.gen, ...(f.hidden && { hidden: f.hidden }), subs: f.subs.map(sub) };
+      return {
+        t: "take",
+        gen: f.gen,
+        ...(f.hidden && { hidden: f.hidden }),
+        ...(f.act && { act: f.act }),
+        subs: f.subs.map(sub),
+      };
+    case "claim":
+      return { t: "claim" };
+    case "read":
+      return { t: "read", s: f.s, e: f.e, ...(f.o && { o: f.o }), ...(f.got && { got: f.got }) };
     case "view":
       return { t: "view", hidden: f.hidden };
     case "sub":
@@ -87,8 +101,9 @@ function typed(frame: Golden["frame"]): ClientFrame {
   }
 }
 
-function sub({ s, last, rollup, cur }: SubItem) {
-  const item = { s, ...(last !== undefined && { last }), ...(rollup && { rollup }) };
+function sub({ s, last, rollup, cur, act, watch }: SubItem) {
+  const more = { ...(act && { act }), ...(watch && { watch }) };
+  const item = { s, ...(last !== undefined && { last }), ...(rollup && { rollup }), ...more };
   return cur ? { ...item, cur: { e: cur.e, o: cur.o, g: cur.g, ...(cur.r && { r: cur.r }) } } : item;
 }
 

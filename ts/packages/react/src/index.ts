@@ -5,6 +5,8 @@ import { useCallback, useEffect, useRef } from "react";
 import { hold, peek } from "./held.ts";
 import { useSelected } from "./selected.ts";
 
+export { usePresence } from "./presence.ts";
+
 export interface UseSessionOptions<T> extends SessionOptions {
   /**
    * What of the session the component shows: it renders again only when this has changed. It may be written in place, and

@@ -1,12 +1,12 @@
 // @vitest-environment happy-dom
-import { Client, type SessionSnapshot, type StopState } from "@holdfast/client";
+import { Client, presenceOf, type SessionSnapshot, type StopState } from "@holdfast/client";
 import { act, memo, type ReactNode, StrictMode } from "react";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeEnv } from "../../client/test/fake-env.ts";
 import { FakeServer } from "../../client/test/fake-server.ts";
-import { useOlder, useSend, useSession, useSignal, useStatus, useStop } from "../src/index.ts";
+import { useOlder, usePresence, useSend, useSession, useSignal, useStatus, useStop } from "../src/index.ts";
 
 let env: FakeEnv;
 let server: FakeServer;
@@ -275,5 +275,34 @@ describe("on a server", () => {
     expect(errors).not.toHaveBeenCalled();
     expect(other.textContent).toBe("onelive");
     await act(() => second.unmount());
+  });
+});
+
+describe("usePresence", () => {
+  function Present() {
+    return <p>{usePresence(client, "chat", presenceOf, (members) => members.map(({ user }) => user).join(","))}</p>;
+  }
+
+  it("shows who is there, for as long as somebody looks", async () => {
+    await connected();
+    await show(
+      <StrictMode>
+        <Present />
+        <Chat />
+      </StrictMode>,
+    );
+    expect(server.of("sub").some(({ watch }) => watch)).toBe(true);
+    const tell = (frame: object) =>
+      act(async () => server.say({ t: "members", s: "chat", ...frame } as Parameters<FakeServer["say"]>[0]));
+    await tell({ all: true, members: [{ u: "ben", c: "b1" }] });
+    expect(text()).toBe("ben");
+    await tell({ members: [{ u: "cleo", c: "c1" }] });
+    expect(text()).toBe("ben,cleo");
+    await tell({ left: [{ u: "ben", c: "b1" }] });
+    expect(text()).toBe("cleo");
+  });
+
+  it("shows nobody where it is rendered on a server", () => {
+    expect(renderToString(<Present />)).toBe("<p></p>");
   });
 });

@@ -1,7 +1,10 @@
-import type { ServerFrame, SubItem } from "../wire.ts";
+import type { Act, ServerFrame, SubItem } from "../wire.ts";
 
 interface Reading {
   readonly last: number | undefined;
+  /** What goes with the next request only, and with all of them. */
+  act: Act | undefined;
+  readonly watch: true | undefined;
   epoch: string;
   have: number;
   /** Without one there is no cursor yet. */
@@ -18,9 +21,9 @@ export class Cursors {
   readonly #all = new Map<string, Reading>();
 
   /** A session is asked for: where it stands is what the asker says. */
-  ask({ s, last, cur }: SubItem): void {
+  ask({ s, last, cur, act, watch }: SubItem): void {
     const runs = new Map((cur?.r ?? []).map(([o, n, h]) => [o, [n, h] as const]));
-    this.#all.set(s, { last, epoch: cur?.e ?? "", have: cur?.o ?? 0, tag: cur?.g, runs });
+    this.#all.set(s, { last, act, watch, epoch: cur?.e ?? "", have: cur?.o ?? 0, tag: cur?.g, runs });
   }
 
   forget(session: string): void {
@@ -28,12 +31,12 @@ export class Cursors {
   }
 
   list(): SubItem[] {
-    return [...this.#all].map(([s, { last, epoch, have, tag, runs }]) => {
+    return [...this.#all].map(([s, { last, act, watch, epoch, have, tag, runs }]) => {
       const r = [...runs].map(([o, [n, h]]) => [o, n, h] as const);
       // As in session-state.ts: nothing of a log that has an epoch cannot be named.
       const known = tag !== undefined && (have > 0 || epoch === "");
       const cur = known && { cur: { e: epoch, o: have, g: tag, ...(r.length && { r }) } };
-      return { s, ...(last !== undefined && { last }), ...cur };
+      return { s, ...(last !== undefined && { last }), ...cur, ...(act && { act }), ...(watch && { watch }) };
     });
   }
 
@@ -43,6 +46,7 @@ export class Cursors {
     switch (frame.t) {
       case "sub": {
         const { outcome, e = "", from = 1 } = frame;
+        at.act = undefined;
         if (outcome === "denied") return;
         at.epoch = e;
         if (outcome === "continuous" && at.tag !== undefined) return;

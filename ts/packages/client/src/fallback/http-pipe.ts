@@ -109,6 +109,9 @@ export class HttpPipe implements Pipe {
         return frame.hidden ? undefined : this.#askAgain();
       case "ping":
         return this.#ping(frame.n);
+      case "claim":
+        if (this.#hello) this.#hello = { ...this.#hello, act: "claim" };
+        return this.#askAgain();
       case "take":
       case "pong":
       case "bye":
@@ -207,6 +210,8 @@ export class HttpPipe implements Pipe {
       this.#beats = [beat, rest];
       const first = !this.#welcomed;
       this.#welcomed = true;
+      // What the user has done is done: the requests that follow are the pipe's own.
+      if (this.#hello?.act) this.#hello = { ...this.#hello, act: undefined };
       this.#parts.works(this.#mode);
       // The machine above was welcomed once; what a later welcome tells it is how long the token lasts.
       if (first) this.#on.message(text);

@@ -33,6 +33,8 @@ interface Room {
   state: SessionState;
   readonly tags: Map<number, number>;
   readonly last: number | undefined;
+  /** What goes with the subscription besides: what a user has done, until it is answered, and what any tab wants. */
+  more: Pick<SubItem, "act" | "watch">;
   readonly readers: Set<string>;
   asks: Ask[];
   /** The offset that the page under way was asked before, and how many may follow it. */
@@ -141,6 +143,8 @@ export class Hub {
         return this.frame({ t: "sub", s: frame.s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "ack":
       case "signal":
+      case "windows":
+      case "members":
       case "report":
         break;
       default:
@@ -206,7 +210,7 @@ export class Hub {
   }
 
   #room(last: number | undefined, state: SessionState): Room {
-    return { state, tags: new Map(), last, readers: new Set(), asks: [], page: undefined, pages: PAGES };
+    return { state, tags: new Map(), last, more: {}, readers: new Set(), asks: [], page: undefined, pages: PAGES };
   }
 
   #unasked = ({ state }: Room) => state.asked === 0 && state.phase === "pending";
@@ -218,8 +222,11 @@ export class Hub {
     room.readers.add(tab);
     room.asks = [...room.asks.filter((ask) => ask.tab !== tab), { tab, sub, at: this.#env.now() }];
     room.pages = PAGES;
-    // Who is denied may have been let in meanwhile.
-    if (this.#unasked(room) || room.state.phase === "denied") return this.#subscribe(s, room);
+    const { act, watch } = sub;
+    room.more = { ...room.more, ...(act && { act }), ...(watch && { watch }) };
+    // Who is there is told with an answer of the server's only. Who is denied may have been let in meanwhile.
+    if (watch || act === "claim" || this.#unasked(room) || room.state.phase === "denied")
+      return this.#subscribe(s, room);
     this.#serve(s, room);
   }
 
@@ -239,7 +246,7 @@ export class Hub {
   #ask(s: string, room: Room): SubItem {
     room.state = asked(room.state);
     const cur = cursorOf(room.state);
-    return { s, ...(room.last !== undefined && { last: room.last }), ...(cur && { cur }) };
+    return { s, ...(room.last !== undefined && { last: room.last }), ...(cur && { cur }), ...room.more };
   }
 
   #subscribe(s: string, room: Room): void {
@@ -253,6 +260,7 @@ export class Hub {
     const before = room.state;
     const { state, resubscribe } = apply(before, [frame]);
     room.state = state;
+    if (frame.t === "sub") room.more = room.more.watch ? { watch: true } : {};
     if (frame.t === "entry" || frame.t === "run") room.tags.set(frame.o, frame.g);
     const reading = before.asked === 0 && (before.phase === "catching-up" || before.phase === "live");
     if (frame.t === "sub" ? state.asked === 0 : reading && !resubscribe) this.#broadcast(frame);

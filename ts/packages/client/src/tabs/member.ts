@@ -2,11 +2,12 @@ import type { Cancel, Env } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
 import { randomName } from "../identity.ts";
 import type { LinkParts, OwnedFrame } from "../link.ts";
-import type { ClientFrame, SubItem } from "../wire.ts";
+import type { Act, ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { isDialing, keepLease, keptLease } from "./kept-lease.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
+import { isDialing, parse } from "./lease.ts";
 import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
@@ -24,6 +25,8 @@ const SLEPT = 2_500;
 const GRACE = 300;
 
 export interface MemberOwner {
+  /** What the user has done to have this tab connect, until it is fed. */
+  act(): Act | undefined;
   /** This tab has whom to take its frames from. */
   fed(): void;
   /**
@@ -243,7 +246,7 @@ export class Member {
     identity.nextGeneration();
     this.#seat.take();
     this.#led = this.#make(identity);
-    this.#led.connection.connect();
+    this.#led.connection.connect(this.#owner.act());
     this.#lease();
   }
 
@@ -473,7 +476,8 @@ export class Member {
     else if (message.m === "up") led?.hub.up(message.tab, message.client, message.frame);
     else if (message.call === "leave") led?.hub.leave(message.tab);
     else if (message.call === "seen" || message.call === "unseen") led?.hub.see(message.tab, message.call === "seen");
-    else led?.connection[message.call]();
+    else if (message.call === "retry" || message.call === "suspect") led?.connection[message.call]();
+    else led?.connection.connect(message.call);
   }
 
   #down(frames: readonly OwnedFrame[]): void {
@@ -485,7 +489,7 @@ export class Member {
   }
 
   /** Asks something of the connection, whoever has it. */
-  call(call: "connect" | "retry" | "suspect"): void {
+  call(call: Act | "retry" | "suspect"): void {
     const to = this.shown?.tab;
     if (to !== undefined) this.#call(to, call);
     // An answer that does not come may have been lost between the tabs: this one begins anew, and asks again.

@@ -1,6 +1,6 @@
 import type { State } from "../connection-types.ts";
 import type { ConnectionStats, OwnedFrame } from "../link.ts";
-import type { ClientFrame, SubItem, WelcomeFrame } from "../wire.ts";
+import type { Act, ClientFrame, SubItem, WelcomeFrame } from "../wire.ts";
 
 /**
  * Says that a tab leads, and how its connection is. Sent when something changes, and each second from a timer or with a
@@ -58,4 +58,4 @@ export type Message =
   | { readonly m: "test"; readonly tab: string };
 
 /** What is asked of a leader's connection; and what it is told of the tab: somebody looks at it, or not, or it leaves. */
-export type Call = "connect" | "retry" | "suspect" | "seen" | "unseen" | "leave";
+export type Call = Act | "retry" | "suspect" | "seen" | "unseen" | "leave";

@@ -4,7 +4,7 @@ import type { State } from "../connection-types.ts";
 import type { Cancel, PageSignal } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
 import type { ConnectionStats, Link, LinkParts } from "../link.ts";
-import type { ClientFrame } from "../wire.ts";
+import type { Act, ClientFrame } from "../wire.ts";
 import { Member } from "./member.ts";
 import { claimsOf } from "./user.ts";
 
@@ -24,6 +24,8 @@ export class TabsLink implements Link {
   readonly #steals: number[] = [];
 
   #wanted = false;
+  /** What the user has done to have it connect, for what comes of it. */
+  #act: Act | undefined;
   #stopSignals: Cancel | undefined;
   /** Attempts to begin, so that one that was given up does nothing any more. */
   #beginnings = 0;
@@ -50,10 +52,11 @@ export class TabsLink implements Link {
     return (this.#plain ?? this.#member)?.open === true;
   }
 
-  connect(): void {
+  connect(act: Act = "open"): void {
     this.#wanted = true;
-    if (this.#plain) return this.#plain.connect();
-    if (this.#member) return this.#member.call("connect");
+    if (this.#plain) return this.#plain.connect(act);
+    if (this.#member) return this.#member.call(act);
+    this.#act = act;
     this.#stopSignals ??= this.#parts.env.signals((signal) => this.#signal(signal));
     void this.#begin();
     this.#parts.owner.changed();
@@ -88,7 +91,11 @@ export class TabsLink implements Link {
     if (turn !== this.#beginnings) return;
     if (user === undefined) return this.#goPlain(true);
     this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, {
-      fed: () => this.#leavePlain(),
+      act: () => this.#act,
+      fed: () => {
+        this.#act = undefined;
+        this.#leavePlain();
+      },
       alone: (forGood) => this.#goPlain(forGood),
       token: (token) => {
         if (this.#givenUser !== undefined || claimsOf(token)?.user === user) return;
@@ -114,7 +121,8 @@ export class TabsLink implements Link {
     this.#end();
     if (!this.#plain) {
       this.#plain = new Connection(this.#parts);
-      this.#plain.connect();
+      this.#plain.connect(this.#act);
+      this.#act = undefined;
     }
     if (forGood) return;
     // It may be heard later on. Until it is fed by the others, its own connection serves.
