@@ -1,4 +1,4 @@
-import { Client, type ClientOptions, HoldfastError, type Session } from "@holdfast/client";
+import { Client, type ClientOptions, HoldfastError, keepLog, type Session } from "@holdfast/client";
 import { clock, type Harness, type Harnessed } from "./harness.ts";
 import type { Message } from "./report.ts";
 import { optional } from "./optional.ts";
@@ -6,7 +6,7 @@ import { optional } from "./optional.ts";
 /** Our client as an application uses it: the public interface, and a page that renders what is new. */
 export function ours(harness: Harness): Harnessed {
   const { host, path, sessions, ours = {} } = harness.config;
-  const options: ClientOptions = { url: `ws://${host}${path}`, token: askToken, ...optional(ours) };
+  const options: ClientOptions = { url: `ws://${host}${path}`, token: askToken, log: keepLog, ...optional(ours) };
   const client = new Client(options);
   const sends: { text: string; at: number; done?: number }[] = [];
   client.onStatus(({ state }) => harness.status(state));
@@ -42,7 +42,7 @@ export function ours(harness: Harness): Harnessed {
     retry: () => client.retryNow(),
     disconnect: () => client.disconnect(),
     entries: (session: string) => open.get(session)?.entries,
-    log: () => ("log" in client ? client.log : []),
+    log: () => client.log?.records,
   };
 }
 
