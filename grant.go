@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,6 +15,19 @@ type Grant struct {
 	Backend bool
 	// Expires is when the grant ends; zero means never.
 	Expires time.Time
+	// ID names the token, and Issued is when it was made, as far as it says so: revocations go by them.
+	ID     string
+	Issued time.Time
+	// Denied is what was taken back of what the lists above allow.
+	Denied []Denial
+}
+
+// Denial takes actions on sessions back.
+type Denial struct {
+	// Session is a pattern, see [MatchSession].
+	Session string
+	// Actions are what is taken back; all if there are none.
+	Actions []Action
 }
 
 // Action is something a grant allows on a session.
@@ -30,6 +44,11 @@ const (
 func (g *Grant) Allows(a Action, s SessionID) bool {
 	if g.Backend {
 		return true
+	}
+	for _, d := range g.Denied {
+		if (len(d.Actions) == 0 || slices.Contains(d.Actions, a)) && MatchSession(d.Session, s, g.User) {
+			return false
+		}
 	}
 	var patterns []string
 	switch a {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/wire"
@@ -16,6 +17,9 @@ type SessionOptions struct {
 	// Cursor is where to go on, for a reader that keeps what it read elsewhere. Entries then holds what came since.
 	// Default: none.
 	Cursor *holdfast.Cursor
+	// Rollup is for how long the server may hold back texts of runs, so that they come in fewer and larger frames: up to 500 ms, of
+	// which it takes whole milliseconds. Ends, stops, messages and events are never held back. Default: not at all.
+	Rollup time.Duration
 	// OnChange is told of each change, in order, by the goroutine that reads the connection; while it runs nothing is read.
 	// It may call the session's and the client's methods but those that wait for the server. Default: nobody is told.
 	OnChange func(Change)
@@ -152,7 +156,7 @@ func (s *Session) closeLocked() {
 
 // subLocked makes the session's subscription.
 func (s *Session) subLocked() wire.Sub {
-	sub := wire.Sub{Session: s.id, Last: s.opts.Last, Cursor: s.state.Cursor()}
+	sub := wire.Sub{Session: s.id, Last: s.opts.Last, Cursor: s.state.Cursor(), Rollup: int(s.opts.Rollup.Milliseconds())}
 	s.state.Resubscribe()
 	return sub
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/client"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/faults"
+	"github.com/holdfast/holdfast/internal/runtest"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
@@ -151,19 +152,22 @@ func TestClause11_AThinLine(t *testing.T) {
 	for i := range bulkRuns {
 		busy.Go(func() { b.write(t, i, bulkTime()) })
 	}
+	stalls := runtest.Stalls()
 	asked := r.follow(bulkTime()/2, func() { most.Store(max(most.Load(), heap()-before)) })
 	busy.Wait()
 	page, err := n.srv.Session("chat-1").Read(t.Context(), driver.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.check(asked, page.Entries)
+	stalled := stalls()
+	r.check(asked, page.Entries, bulkLag+stalled)
 	if grown := most.Load(); grown > 24<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
 	slices.Sort(r.lags)
-	t.Logf("%s: lag p50 %s, p99 %s, most %s; the stop acknowledged after %s, seen after %s; the heap grew by %d KiB at most", bulkTime(),
-		r.lags[len(r.lags)/2], r.lags[len(r.lags)*99/100], r.lags[len(r.lags)-1], r.acked.Sub(asked), r.told.Sub(asked), most.Load()>>10)
+	t.Logf("%s: lag p50 %s, p99 %s, most %s; the stop acknowledged after %s, seen after %s; the heap grew by %d KiB at most; the machine held this "+
+		"test up for %s", bulkTime(),
+		r.lags[len(r.lags)/2], r.lags[len(r.lags)*99/100], r.lags[len(r.lags)-1], r.acked.Sub(asked), r.told.Sub(asked), most.Load()>>10, stalled)
 }
 
 // TestClause11_AStopOvertakesTheBulk asks for a stop while 300 kB are to come over a line of 64 kbit/s, which takes 40 s.
@@ -261,6 +265,8 @@ func (r *bulkReader) follow(middle time.Duration, look func()) (asked time.Time)
 		}
 		if time.Now().After(next) {
 			look()
+			// A side that only listens has to say that it lives.
+			r.p.send(&wire.Ping{N: 1})
 			next = time.Now().Add(time.Second)
 		}
 		if f := r.p.next(); isOfSession(f) {
@@ -272,7 +278,7 @@ func (r *bulkReader) follow(middle time.Duration, look func()) (asked time.Time)
 
 // check compares what was read with the log, and that with what was written: all but perhaps a word that was under way when
 // its run was stopped.
-func (r *bulkReader) check(asked time.Time, log []holdfast.Entry) {
+func (r *bulkReader) check(asked time.Time, log []holdfast.Entry, limit time.Duration) {
 	r.p.t.Helper()
 	got := r.state.Entries()
 	for n, e := range log {
@@ -288,13 +294,13 @@ func (r *bulkReader) check(asked time.Time, log []holdfast.Entry) {
 			r.p.t.Errorf("of run %d there are %d bytes, want %d: %s", e.Offset, len(read), len(text), firstDifference(read, text))
 		}
 	}
-	if most := slices.Max(r.lags); most > bulkLag {
+	if most := slices.Max(r.lags); most > limit {
 		r.p.t.Errorf("a frame came %s late", most)
 	}
-	if late := r.acked.Sub(asked); late > bulkLag {
+	if late := r.acked.Sub(asked); late > limit {
 		r.p.t.Errorf("the stop was acknowledged after %s", late)
 	}
-	if late := r.told.Sub(asked); late > bulkLag {
+	if late := r.told.Sub(asked); late > limit {
 		r.p.t.Errorf("the stop was seen after %s", late)
 	}
 }

@@ -28,10 +28,14 @@ func (s *connections) Connections(_ context.Context, user holdfast.UserID) ([]ht
 }
 
 func describe(d hub.ConnInfo) httpapi.Connection {
-	return httpapi.Connection{
+	c := httpapi.Connection{
 		Conn: d.ID, User: d.User, Client: d.Client, Generation: d.Generation, Transport: d.Transport, Agent: d.Agent,
-		Since: d.Since, Sessions: d.Sessions,
+		Since: d.Since, Sessions: d.Sessions, Heard: d.Heard, Said: d.Said, In: d.In, Out: d.Out, Resumed: d.Resumed,
 	}
+	for _, p := range d.Positions {
+		c.Positions = append(c.Positions, httpapi.Progress(p))
+	}
+	return c
 }
 
 // Disconnect implements [httpapi.Connections].

@@ -17,6 +17,8 @@ import (
 type leases struct {
 	now  func() time.Time
 	term time.Duration
+	// expired is told of each lease that ran out. Set before run.
+	expired func()
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -144,6 +146,9 @@ func (l *leases) release(ref driver.RunRef, lost chan struct{}) {
 	}
 }
 
+// lookAtLeases is how late a lapsed lease is found at most: readers are promised to know within a second.
+const lookAtLeases = time.Second / 4
+
 // keep renews the lease of an open run, again and again, until stop is called: its producer waits for somebody else.
 func (l *leases) keep(s holdfast.SessionID, run holdfast.Offset) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -168,7 +173,7 @@ func (l *leases) keep(s holdfast.SessionID, run holdfast.Offset) (stop func()) {
 
 // run ends the runs whose leases have lapsed, and settles the stops that were not heeded, until ctx ends.
 func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookAtLeases)
 	defer tick.Stop()
 	for {
 		select {

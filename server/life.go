@@ -65,20 +65,30 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, spread)
 	s.halt()
 	for _, l := range s.lanes {
-		l.Leave(spread)
+		l.Leaving()
 	}
+	var byes sync.WaitGroup
+	byes.Go(func() { // ends when all were told
+		for _, l := range s.lanes {
+			l.Leave(spread)
+		}
+	})
+	began := time.Now()
 	stopParts()
+	stopped := time.Since(began)
 	if succeeded {
-		// At once: the other one waits for it, and so do all clients by now.
+		// While the clients are told: the other one waits for it, and so will they in a moment.
 		if err := s.closeStore(); err != nil {
 			s.opts.Logger.Error("closing the store", "err", err)
 		}
+		s.opts.Logger.Info("let go of the store", "took", time.Since(began).Round(time.Millisecond), "stopping", stopped.Round(time.Millisecond))
 	}
+	byes.Wait()
 	s.await(ctx)
 }
 
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.
-const standByTime = 500 * time.Millisecond
+const standByTime = time.Second
 
 // move has the clients dial the server that takes this one's place, if there is one, and serves them meanwhile. It returns when
 // they stand by there, as far as one can know, and reports whether there is such a server.
@@ -94,7 +104,7 @@ func (s *Server) move(ctx context.Context, spread time.Duration) bool {
 	}
 	timer := time.NewTimer(spread + standByTime)
 	defer timer.Stop()
-	tick := time.NewTicker(standByTime / 10)
+	tick := time.NewTicker(standByTime / 20)
 	defer tick.Stop()
 	for s.hub.Count() > 0 {
 		select {
@@ -158,11 +168,15 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 			return err
 		}
 	}
+	if err := s.revoked.Load(ctx); err != nil {
+		return err
+	}
 	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store), s.turns.load(ctx, s.store)); err != nil {
 		return err
 	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
+	part(s.tidyRevocations)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })
 	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })

@@ -47,6 +47,7 @@ func (t *tally) changed(ch *driver.Change) {
 
 // ended is told of every connection that has ended. The operator's page shows those that were somebody's.
 func (s *Server) ended(r *ending.Record) {
+	s.countEnd(r)
 	if !r.Attached {
 		return
 	}

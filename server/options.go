@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/clientlog"
+	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -43,6 +45,13 @@ func ParsePEM(id string, data []byte) (Key, error) { return auth.ParsePEM(id, da
 // Report is the log of one client.
 type Report = clientlog.Report
 
+// Limits bound what a server gives. Rates are per second, with some more for a short time; zero fields do not bound. A
+// connection that is too many is told so, and when to come back, by a bye with code 1013 or 4404.
+type Limits = limits.Limits
+
+// Bounds are the limits of one scope; see [Limits].
+type Bounds = limits.Bounds
+
 // Options are what a server is made with. Auth is required; every other field may be left out.
 type Options struct {
 	// Auth verifies tokens. There is no default: a server without it would serve anyone.
@@ -69,6 +78,9 @@ type Options struct {
 	// Origins are the pages that may connect besides those of the server's own host: "https://app.example.com",
 	// "https://*.example.com". "*" allows every page on the web. Default: none.
 	Origins []string
+	// TrustedProxies are the networks of the proxies in front, whose X-Forwarded-For is believed. Default: none, and a client's
+	// address is that of whoever connected. Trust only proxies that set or extend the header themselves.
+	TrustedProxies []netip.Prefix
 	// HelloTimeout is how long a connection may take to authenticate, and one in standby to be taken. Default: 10 s. A long
 	// one lets strangers hold sockets.
 	HelloTimeout time.Duration
@@ -86,6 +98,9 @@ type Options struct {
 	// StopGrace is how long a producer has to heed a stop before the server ends the run itself, and says that the producer was
 	// unreachable. Default: 5 s. It is looked at once a second.
 	StopGrace time.Duration
+	// RevocationAge is how long a revocation is kept that does not say until when: as long as the longest-lived tokens live.
+	// Default: 30 days. Negative: for ever.
+	RevocationAge time.Duration
 	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
 	// served, if there is a Successor, and the rest after they were told to go. Default: 5 s.
 	Drain time.Duration
@@ -107,6 +122,9 @@ type Options struct {
 	// Lanes is how many goroutines write to connections. Default: one per core.
 	Lanes int
 
+	// Limits bound what this node, one user and one address may have, of all connections together; see [Limits]. They can be
+	// changed with [Server.SetLimits]. Default: nothing is bounded.
+	Limits Limits
 	// Journal is how many records of what connections went through are kept in memory, some 300 bytes each, for the operator's
 	// page; see [Server.Admin]. Default: 50,000; negative: none.
 	Journal int
@@ -153,6 +171,9 @@ func (o *Options) setDefaults() error {
 	def(&o.Lease, 60*time.Second)
 	def(&o.StopGrace, 5*time.Second)
 	def(&o.Drain, 5*time.Second)
+	if o.RevocationAge == 0 {
+		o.RevocationAge = 30 * 24 * time.Hour
+	}
 	def(&o.MaxData, defaultMaxData)
 	if most := wire.MaxMessage - messageRoom; o.MaxData > most {
 		return holdfast.Errorf(holdfast.CodeInvalid, "MaxData is %d; it may be at most %d, so that an entry fits in a message of the protocol", o.MaxData, most)

@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -26,7 +29,31 @@ const (
 func (s *Server) is() phase { return phase(s.phase.Load()) }
 
 // welcoming reports whether connecting here is of use.
-func (s *Server) welcoming() bool { p := s.is(); return p == waiting || p == serving }
+func (s *Server) welcoming() bool {
+	p := s.is()
+	return (p == waiting || p == serving) && s.gate.Full() == nil
+}
+
+// whileWelcoming refuses dials, before anything is spent on them, while connecting here is of no use.
+func (s *Server) whileWelcoming(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.welcoming() {
+			notNow(w)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// notNow says when to come back: soon, and not all at once.
+func notNow(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", strconv.Itoa(1+rand.N(3)))
+	w.Header().Set("Connection", "close") // the next request may find another server
+	http.Error(w, "the server takes no connections now; come back as Retry-After says", http.StatusServiceUnavailable)
+}
+
+// SetLimits replaces Options.Limits. It takes effect on what comes after it; nobody is sent away for it.
+func (s *Server) SetLimits(l Limits) { s.gate.Set(l) }
 
 // available waits until the store can be used.
 func (s *Server) available(ctx context.Context) error {

@@ -36,7 +36,11 @@ import (
 	"github.com/holdfast/holdfast/internal/httpapi"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/limits"
+	"github.com/holdfast/holdfast/internal/metrics"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/remote"
+	"github.com/holdfast/holdfast/internal/revocation"
 	"github.com/holdfast/holdfast/internal/webhook"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -51,6 +55,7 @@ import (
 type Server struct {
 	// Static after construction.
 	opts    Options
+	auth    revocation.Auth
 	store   *store.Store
 	hub     *hub.Hub
 	lanes   []*conn.Lane
@@ -81,6 +86,12 @@ type Server struct {
 	closed  error
 	// pace is how fast clients come.
 	pace drain.Pace
+	// metrics are what this server counts; flaps says which clients come back too often.
+	metrics *metrics.Metrics
+	flaps   *quota.Quota
+	gate    *limits.Gate
+	// revoked is what tokens do not allow any more.
+	revoked *revocation.Book
 	// tally counts what the operator's page shows.
 	tally tally
 }
@@ -90,25 +101,33 @@ func New(o Options) (*Server, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	db, err := store.New(o.Store, o.Keep)
+	s := &Server{opts: o, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	s.metrics = metrics.New(s.measure)
+	s.flaps = quota.New(1/flapEvery.Seconds(), flapBurst, o.Now)
+	db, err := store.New(timed{o.Store, s}, o.Keep)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, store: db, open: make(chan struct{}), stopping: make(chan struct{}), started: o.Now()}
+	s.store = db
 	if o.Journal > 0 {
 		s.journal = journal.New(o.Journal, o.Now)
 	}
 	s.feed.init()
 	s.leases.init(o.Lease, o.StopGrace, o.Now)
+	s.leases.expired = func() { s.metrics.Add(metrics.Leases, 1) }
 	s.turns.init(o.Now)
 	s.runs.init()
 	s.requests.init(o.Now)
 	lanes := make([]hub.Lane, o.Lanes)
 	for i := range lanes {
 		lane := conn.NewLane(i)
+		lane.Delivered = func(d time.Duration) { s.metrics.Observe(metrics.Delivery, d) }
 		lanes[i], s.lanes = lane, append(s.lanes, lane)
 	}
 	s.hub = hub.New(lanes)
+	s.gate = limits.New(o.Limits, o.Now)
+	s.revoked = revocation.New(db, o.Now)
+	s.auth = s.revoked.Over(o.Auth)
 	s.conns = s.connConfig()
 	if s.hooks, err = s.newWebhooks(); err != nil {
 		return nil, err
@@ -127,18 +146,19 @@ func New(o Options) (*Server, error) {
 func (s *Server) carriages(pages origin.Allowed) {
 	// A hello may be larger than any send: it names all sessions that a client reads.
 	most := max(s.opts.MaxData, defaultMaxData) + messageRoom
-	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most})
+	from := remote.Trusted(s.opts.TrustedProxies).Of
+	s.ws = ws.NewHandler(s.serve, ws.Options{Origins: s.opts.Origins, MaxMessage: most, Remote: from})
 	s.http = fallback.NewHandler(s.serve, fallback.Options{
 		Origins: pages, MaxMessage: most, MaxBody: wire.MaxMessage + messageRoom, MaxMessages: 1 + wire.MaxAside, Turn: pollTurn,
-		Ready: s.welcoming,
+		Ready: s.welcoming, Remote: from,
 	})
 }
 
 func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
 	return &conn.Config{
-		Log: s.store, Auth: o.Auth, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
-		Ends: ending.NewBook(o.Logger, o.Now, s.ended, nil), Journal: s.journal, Open: s.open, Pace: &s.pace,
+		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Lanes: s.lanes, Logger: o.Logger,
+		Ends: ending.NewBook(o.Logger, o.Now, s.ended, s.countReturn), Answered: s.countAnswer, Journal: s.journal, Open: s.open, Pace: s.countAttach, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
 		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
@@ -147,17 +167,17 @@ func (s *Server) connConfig() *conn.Config {
 
 func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/ws/", s.ws)
-	mux.Handle("/v1/ws/{n}/events", s.http)
-	mux.Handle("/v1/ws/{n}/poll", s.http)
+	mux.Handle("/v1/ws/", s.whileWelcoming(s.ws))
+	mux.Handle("/v1/ws/{n}/events", s.whileWelcoming(s.http))
+	mux.Handle("/v1/ws/{n}/poll", s.whileWelcoming(s.http))
 	mux.Handle("/v1/ws/send", s.http)
 	clients := httpapi.NewClients(httpapi.ClientOptions{
-		Auth: s.opts.Auth, Origins: pages, Ready: s.welcoming, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
+		Auth: s.auth, Origins: pages, Ready: s.welcoming, Reports: s.reported, Logger: s.opts.Logger, Now: s.opts.Now,
 	})
 	mux.Handle("/v1/ws/ready", clients)
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
-		Log: s.store, Auth: s.opts.Auth, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
+		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Leases: &s.leases, FeedChanged: s.feed.next,
 		RequestSettled: s.requests.settled,
 		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
 	}
@@ -183,8 +203,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 // readyz tells a load balancer whether to send connections here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !s.welcoming() {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		notNow(w)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -205,6 +224,7 @@ func (s *Server) changed(ch driver.Change) {
 	s.runs.changed(&ch)
 	s.requests.changed(&ch)
 	s.tally.changed(&ch)
+	s.count(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
 		it := &ch.Items[i]

@@ -72,6 +72,7 @@ type helloMembers struct {
 // subMembers are those of a subscription, in sub and inside hello, besides s.
 type subMembers struct {
 	Last   int           `json:"last"`
+	Rollup int           `json:"rollup"`
 	Cursor *cursorObject `json:"cur"`
 }
 
@@ -251,7 +252,7 @@ func (m *members) subs() ([]Sub, error) {
 }
 
 func (i *subItem) sub() (Sub, error) {
-	s := Sub{Session: i.Session, Last: i.Sub.Last}
+	s := Sub{Session: i.Session, Last: i.Sub.Last, Rollup: i.Sub.Rollup}
 	c := i.Sub.Cursor
 	if c == nil {
 		return s, nil

@@ -552,6 +552,7 @@ func (o *object) subs(subs []Sub) {
 func appendSub(o *object, f *Sub) {
 	o.str("s", string(f.Session))
 	o.optInt("last", int64(f.Last))
+	o.optInt("rollup", int64(f.Rollup))
 	if f.Cursor != nil {
 		o.name("cur")
 		o.b = AppendCursor(o.b, f.Cursor)

@@ -49,6 +49,7 @@ func clientFrames() map[string]ClientFrame {
 		"sub with last":          &Sub{Session: "chat-1", Last: 15},
 		"sub with cursor":        &Sub{Session: "chat-1", Last: 50, Cursor: cursor},
 		"sub with empty cursor":  &Sub{Session: "chat-1", Cursor: &holdfast.Cursor{}},
+		"sub with rollup":        &Sub{Session: "chat-1", Last: 15, Rollup: 100},
 		"unsub":                  &Unsub{Session: "chat-1"},
 		"page back":              &PageRequest{ID: "p1", Session: "chat-1", Before: 798, Limit: 50},
 		"page on":                &PageRequest{ID: "p2", Session: "chat-1", After: 798},

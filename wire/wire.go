@@ -157,6 +157,8 @@ const (
 	MaxPage = 200
 	// MaxLast is how many entries a subscription may ask for.
 	MaxLast = 1000
+	// MaxRollup is for how long texts are held back at most, in ms.
+	MaxRollup = 500
 	// MaxAside is how many frames one request may send besides its hello.
 	MaxAside = 64
 	// MaxWait is how long a poll may wait, in ms, and DefaultWait how long one waits that does not say.
@@ -243,13 +245,16 @@ type Take struct {
 // View is {"t":"view","hidden":true}.
 type View struct{ Hidden bool }
 
-// Sub is {"t":"sub","s":"...","last":15,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
+// Sub is {"t":"sub","s":"...","last":15,"rollup":100,"cur":{...}}; inside hello without t. With a cursor, what follows it is sent if the
 // log still has it. Without one, or if not, the last Last entries are (0: the server's default, 50).
 type Sub struct {
 	Session holdfast.SessionID
 	Last    int
 	// Cursor is nil for none.
 	Cursor *holdfast.Cursor
+	// Rollup is for how long, in ms, texts of runs may be held back to come in fewer and larger frames; 0 for not at all. All else comes at
+	// once, and brings with it what was held back before it. At most [MaxRollup]; more means that.
+	Rollup int
 }
 
 // Unsub is {"t":"unsub","s":"..."}.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,10 @@ const asProgram = "HOLDFAST_TEST_PROGRAM"
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
+		return
+	}
+	if os.Getenv(asProducer) != "" {
+		produce(os.Args)
 		return
 	}
 	os.Exit(m.Run())
@@ -47,11 +52,39 @@ type process struct {
 	args []string
 	key  auth.Key
 	cmd  *exec.Cmd
-	out  bytes.Buffer
+	out  output
+	// wake are the watching clients' way to come back at once.
+	wake []func()
+}
+
+// output is what a process has written so far.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 // startProcess starts holdfast serve on a free port, with a data folder of its own.
 func startProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := newProcess(t, args...)
+	p.start()
+	return p
+}
+
+// newProcess is startProcess without the start.
+func newProcess(t *testing.T, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
 	secretFile := filepath.Join(dir, "secret")
@@ -65,7 +98,6 @@ func startProcess(t *testing.T, args ...string) *process {
 	}
 	p := &process{t: t, addr: freeAddr(t), key: key}
 	p.args = append([]string{"serve", "--addr", p.addr, "--data", filepath.Join(dir, "data"), "--jwt-secret-file", secretFile}, args...)
-	p.start()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
@@ -86,13 +118,18 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (p *process) start() {
+func (p *process) launch() {
 	p.t.Helper()
 	p.cmd = program(p.t, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.launch()
 	await(p.t, func() bool {
 		res, err := http.Get(p.url("/readyz"))
 		if err != nil {
@@ -105,7 +142,7 @@ func (p *process) start() {
 
 // kill is kill -9. It is harmless when the process is dead.
 func (p *process) kill() {
-	if p.cmd.ProcessState != nil {
+	if p.cmd == nil || p.cmd.ProcessState != nil {
 		return
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
@@ -163,7 +200,7 @@ func (p *process) call(ctx context.Context, method, path, token string, in, out 
 // await asks again until ok: another process has no signal to wait for.
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,16 +141,15 @@ func newAudience(t *testing.T, p *process, url string, clients, streams int) *au
 	writers, quiet := context.WithCancel(ctx)
 	a.quiet, a.leave = func() { quiet(); writing.Wait() }, func() { cancel(); running.Wait() }
 	t.Cleanup(func() { a.quiet(); a.leave() })
-	front := *p
-	front.addr = strings.TrimPrefix(url, "http://")
+	front := &process{t: t, addr: strings.TrimPrefix(url, "http://"), key: p.key}
 	backend := p.token(auth.Claims{Backend: true})
 	for i := range streams {
-		s := &stream{p: &front, token: backend, session: fmt.Sprintf("stream-%d", i)}
+		s := &stream{p: front, token: backend, session: fmt.Sprintf("stream-%d", i)}
 		s.open(ctx)
 		a.streams = append(a.streams, s)
 	}
-	reader := p.token(auth.Claims{User: "anna", Read: []string{"*"}})
 	for i := range clients {
+		reader := p.token(auth.Claims{User: holdfast.UserID(fmt.Sprintf("u%d", i)), Read: []string{"*"}})
 		c, err := client.New(client.Options{
 			URL: url, ClientID: holdfast.ClientID(fmt.Sprintf("c%d", i)), Token: func(context.Context) (string, error) { return reader, nil },
 		})
@@ -235,6 +235,9 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 
 // crowd is how many clients a test has: few, or in the long form as many as are promised.
 func crowd(few, many int) int {
+	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_TEST_CLIENTS")); err == nil {
+		return n
+	}
 	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
 		return many
 	}
@@ -246,11 +249,7 @@ func (p *process) successor() *process {
 	p.t.Helper()
 	next := &process{t: p.t, addr: freeAddr(p.t), key: p.key, args: append(slices.Clone(p.args), "--take-over")}
 	next.args[slices.Index(next.args, "--addr")+1] = next.addr
-	next.cmd = program(p.t, next.args...)
-	next.cmd.Stdout, next.cmd.Stderr = &next.out, &next.out
-	if err := next.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
+	next.launch()
 	p.t.Cleanup(func() {
 		next.kill()
 		if p.t.Failed() {

@@ -25,8 +25,11 @@ import (
 type nodeSettings struct {
 	addr, data, durability string
 	logLevel, logFormat    string
-	debugAddr              string
+	debugAddr, metricsAddr string
 	takeOver               bool
+	front                  frontSettings
+	// levels is the logger's, so that it can be changed.
+	levels slog.LevelVar
 
 	server server.Options
 	keep   store.Retention
@@ -44,6 +47,8 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.StringVar(&n.logFormat, "log-format", "text", "form of the log: text or json")
 	f.StringVar(&n.debugAddr, "debug-addr", "", "address for profiles (pprof); empty for none. Whoever reaches it sees the program's memory")
 
+	f.StringVar(&n.metricsAddr, "metrics-addr", "", "address for metrics (/metrics in Prometheus' format, /healthz and /readyz); empty for none. Not for the public")
+
 	o := &n.server
 	f.StringSliceVar(&o.Origins, "origins", nil, "pages that may connect besides those of this host: https://app.example.com, https://*.example.com; * lets in every page on the web")
 	f.DurationVar(&o.Beat, "beat", 10*time.Second, "how long a connection may be silent either way; after 2.5 times that the peer is taken for gone")
@@ -54,6 +59,7 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	f.DurationVar(&o.StopGrace, "stop-grace", 5*time.Second, "how long a producer has to heed a stop before the server ends the run itself")
 	f.StringVar(&n.turns, "turns", "parallel", "what becomes of a user's message while an answer is under way, in sessions whose backend has not said: parallel, queue, latest, reject or interrupt")
 	f.DurationVar(&o.Drain, "drain", 5*time.Second, "how long a server that stops waits for its connections to leave")
+	f.DurationVar(&o.RevocationAge, "revocation-age", 30*24*time.Hour, "how long a revocation is kept that does not say until when: as long as your longest-lived tokens live; negative for ever")
 	f.IntVar(&o.MaxData, "max-data", 256<<10, "largest data of one message, in bytes")
 	f.IntVar(&o.MaxSubs, "max-sessions-per-connection", 100, "how many sessions one connection may read")
 	f.Float64Var(&o.Rate, "rate", 50, "frames per second that one connection may send for long")
@@ -68,13 +74,31 @@ func (n *nodeSettings) register(f *pflag.FlagSet, addr string) {
 	n.hooks.register(f)
 }
 
-// logger makes the program's logger.
-func (n *nodeSettings) logger() (*slog.Logger, error) {
+// registerServe registers those that only serve has, too.
+func (n *nodeSettings) registerServe(f *pflag.FlagSet) {
+	n.register(f, ":8080")
+	n.admin.register(f, "")
+	n.front.register(f)
+	f.BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
+	f.String("config", "", "configuration file (YAML; the keys are the names of these flags)")
+}
+
+func (n *nodeSettings) level() (slog.Level, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(n.logLevel)); err != nil {
-		return nil, holdfast.Errorf(holdfast.CodeInvalid, "log-level is %q; it may be debug, info, warn or error", n.logLevel)
+		return level, holdfast.Errorf(holdfast.CodeInvalid, "log-level is %q; it may be debug, info, warn or error", n.logLevel)
 	}
-	o := &slog.HandlerOptions{Level: level}
+	return level, nil
+}
+
+// logger makes the program's logger.
+func (n *nodeSettings) logger() (*slog.Logger, error) {
+	level, err := n.level()
+	if err != nil {
+		return nil, err
+	}
+	n.levels.Set(level)
+	o := &slog.HandlerOptions{Level: &n.levels}
 	switch n.logFormat {
 	case "text":
 		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
@@ -93,6 +117,11 @@ func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger
 	o := n.server
 	o.Auth, o.Store, o.Logger = auth, db, log
 	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
+	trusted, err := n.front.proxies()
+	if err != nil {
+		return nil, err
+	}
+	o.TrustedProxies, o.Limits = trusted, n.front.limits
 	hooks, err := n.hooks.endpoints()
 	if err != nil {
 		return nil, err
@@ -149,33 +178,35 @@ func (a *authSettings) auth(log *slog.Logger) (server.Auth, error) {
 }
 
 func serveCommand() *cobra.Command {
-	var n nodeSettings
-	var a authSettings
+	var s settings
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve sessions", Args: cobra.NoArgs,
 		Long: "Serve sessions: clients at /v1/ws/, the HTTP API at /v1/, /healthz and /readyz.\n\n" +
 			"Every setting may also be an environment variable, HOLDFAST_ADDR for --addr, or stand in the file that --config names.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.flags, s.given = cmd.Flags(), commandLine(cmd.Flags())
 			if err := settle(cmd); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), &n, &a)
+			return serve(cmd.Context(), &s)
 		},
 	}
-	cmd.Flags().BoolVar(&n.takeOver, "take-over", false, "where another process has the store, wait until it stops, and take over its clients; see operations")
-	cmd.Flags().String("config", "", "configuration file (YAML; the keys are the names of these flags)")
-	n.register(cmd.Flags(), ":8080")
-	n.admin.register(cmd.Flags(), "")
-	a.register(cmd.Flags())
+	s.register(cmd.Flags())
 	return cmd
 }
 
-func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
+func serve(ctx context.Context, s *settings) error {
+	n := &s.node
 	log, err := n.logger()
 	if err != nil {
 		return err
 	}
-	auth, err := a.auth(log)
+	verifier, err := s.auth.auth(log)
+	if err != nil {
+		return err
+	}
+	auth := newChangingAuth(verifier)
+	certs, err := newCertificates(&n.front, log)
 	if err != nil {
 		return err
 	}
@@ -196,7 +227,20 @@ func serve(ctx context.Context, n *nodeSettings, a *authSettings) error {
 		log.Info("operator's page", "url", page.url)
 	}
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
-	err = runNode(ctx, n, srv, srv, listener)
+	front, err := n.front.wrap(listener, certs)
+	if err != nil {
+		return errors.Join(err, page.stop(), srv.Close())
+	}
+	r := &reloader{srv: srv, auth: auth, certs: certs, log: log, level: &n.levels, now: s}
+	around, stop := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	helpers.Go(func() { r.run(around) })
+	if certs != nil {
+		helpers.Go(func() { certs.watch(around, r.files) })
+	}
+	err = runNode(ctx, n, srv, srv, front)
+	stop()
+	helpers.Wait()
 	return errors.Join(err, page.stop(), srv.Close())
 }
 
@@ -210,11 +254,15 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// strangerTimeout is how long somebody who has shown no token may hold a socket with a request that does not end.
+const strangerTimeout = 10 * time.Second
+
 // runNode serves h on the listener and runs the node until ctx ends. The node goes first: it tells its connections to come
 // back elsewhere and ends what waits, so that the HTTP server has nothing left to wait for.
 func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Handler, l net.Listener) error {
 	web := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		// The reading of a request, its body included, is bounded for who has shown no token; for the others it is lifted.
+		Handler: h, ReadHeaderTimeout: strangerTimeout, ReadTimeout: strangerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ConnContext: server.ConnContext,
 	}
 	failed := make(chan error, 2)
@@ -227,10 +275,12 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 	tidying.Go(func() { tidy(ctx) })
 	defer tidying.Wait()
 	stopDebug, err := debugServer(n.debugAddr)
-	if err != nil {
+	defer stopDebug()
+	stopMetrics, merr := metricsServer(n.metricsAddr, srv)
+	defer stopMetrics()
+	if err = errors.Join(err, merr); err != nil {
 		cancel()
 	}
-	defer stopDebug()
 
 	var serveErr error
 	select {

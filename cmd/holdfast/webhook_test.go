@@ -170,6 +170,12 @@ func (r *hookReceiver) took(session string) (messages, ends []string) {
 	return messages, ends
 }
 
+func (r *hookReceiver) poisoned() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.poison)
+}
+
 // talk sends messages to a session as a user, and opens and ends runs as the backend, until ctx ends. It returns what was
 // acknowledged, in order.
 func talk(ctx context.Context, p *process, c *client.Client, session string) (messages, ends, poison []string) {
@@ -221,6 +227,7 @@ func startTalkers(t *testing.T, p *process, sessions int) (all []*talker, stop f
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.wake = append(p.wake, c.Wake)
 	ctx, cancel := context.WithCancel(t.Context())
 	talking, stopTalking := context.WithCancel(t.Context())
 	var running, sending sync.WaitGroup
@@ -265,6 +272,12 @@ func TestWebhooksSurviveKills(t *testing.T) {
 		r.start()
 		t.Logf("round %d", round+1)
 	}
+	for _, wake := range p.wake {
+		// So many failed dials have spent a client's budget; it would be back by itself in two minutes.
+		wake()
+	}
+	// However slow the machine was: each session has come to its poisoned message.
+	await(t, func() bool { return r.poisoned() == sessions })
 	stop()
 	total := 0
 	for i, talker := range all {

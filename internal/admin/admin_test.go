@@ -127,7 +127,7 @@ func TestEnter(t *testing.T) {
 		if w := ask(a, http.MethodGet, "/", looks, ""); w.Code != 200 {
 			t.Errorf("the right one: %d", w.Code)
 		}
-		time.Sleep(6 * time.Second)
+		<-time.After(6 * time.Second)
 		if w := ask(a, http.MethodGet, "/", "not the password", ""); w.Code != 401 {
 			t.Errorf("one more, later: %d", w.Code)
 		}

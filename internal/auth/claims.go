@@ -22,7 +22,7 @@ const maxAudiences = 100
 
 // claims are the payload of a token whose signature is right. A zero time means that the claim is absent.
 type claims struct {
-	subject, issuer              string
+	subject, issuer, id          string
 	audience                     []string
 	expires, notBefore, issuedAt time.Time
 	hf                           permissions
@@ -47,6 +47,7 @@ func parseClaims(payload []byte) (*claims, error) {
 	err := firstError(
 		m.decode("sub", "a text", &c.subject),
 		m.decode("iss", "a text", &c.issuer),
+		m.decode("jti", "a text", &c.id),
 		m.audience(&c.audience),
 		m.date("exp", &c.expires),
 		m.date("nbf", &c.notBefore),

@@ -25,6 +25,8 @@ type Claims struct {
 	Expires time.Time
 	// NotBefore and IssuedAt are nbf and iat, in whole seconds. Default: left out.
 	NotBefore, IssuedAt time.Time
+	// ID is jti: what a revocation can name. Default: left out.
+	ID string
 }
 
 type mintedPermissions struct {
@@ -41,6 +43,7 @@ type mintedClaims struct {
 	Expires   int64              `json:"exp,omitempty"`
 	NotBefore int64              `json:"nbf,omitempty"`
 	IssuedAt  int64              `json:"iat,omitempty"`
+	ID        string             `json:"jti,omitempty"`
 	HF        *mintedPermissions `json:"hf,omitempty"`
 }
 
@@ -53,7 +56,7 @@ func Mint(key Key, c Claims) (string, error) {
 	}
 	payload, err := json.Marshal(mintedClaims{
 		Subject: string(c.User), Issuer: c.Issuer, Audience: c.Audience,
-		Expires: seconds(c.Expires), NotBefore: seconds(c.NotBefore), IssuedAt: seconds(c.IssuedAt),
+		Expires: seconds(c.Expires), NotBefore: seconds(c.NotBefore), IssuedAt: seconds(c.IssuedAt), ID: c.ID,
 		HF: &mintedPermissions{Read: c.Read, Send: c.Send, Stop: c.Stop, Backend: c.Backend},
 	})
 	if err != nil {

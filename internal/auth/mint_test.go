@@ -39,7 +39,7 @@ func TestMintedTokensVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := holdfast.Grant{User: "ann", Read: c.Read, Send: c.Send, Stop: c.Stop, Expires: c.Expires.UTC()}
+			want := holdfast.Grant{User: "ann", Read: c.Read, Send: c.Send, Stop: c.Stop, Expires: c.Expires.UTC(), Issued: c.IssuedAt.UTC()}
 			if d := cmp.Diff(want, g); d != "" {
 				t.Error(d)
 			}

@@ -239,7 +239,7 @@ func (v *Verifier) grant(c *claims) (holdfast.Grant, error) {
 	}
 	return holdfast.Grant{
 		User: holdfast.UserID(c.subject), Read: c.hf.read, Send: c.hf.send, Stop: c.hf.stop,
-		Backend: c.hf.backend, Expires: expires,
+		Backend: c.hf.backend, Expires: expires, ID: c.id, Issued: c.issuedAt,
 	}, nil
 }
 

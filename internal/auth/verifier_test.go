@@ -35,7 +35,7 @@ func TestVerifyAcceptsEachAlgorithm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := holdfast.Grant{User: "ann", Read: []string{"chat-*"}, Expires: noon().Add(630 * time.Second).UTC()}
+			want := holdfast.Grant{User: "ann", Read: []string{"chat-*"}, Expires: noon().Add(630 * time.Second).UTC(), Issued: noon().UTC()}
 			if d := cmp.Diff(want, g); d != "" {
 				t.Error(d)
 			}

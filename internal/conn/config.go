@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
-	"github.com/holdfast/holdfast/internal/drain"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/limits"
 	"github.com/holdfast/holdfast/internal/quota"
 	"github.com/holdfast/holdfast/transport"
 	"golang.org/x/time/rate"
@@ -33,7 +33,7 @@ type Config struct {
 	// Open is closed when the store is there; until then connections can stand by, and those that attach wait. Nil: it is
 	// there. Pace is told what attaches cost; nil: nobody is.
 	Open <-chan struct{}
-	Pace *drain.Pace
+	Pace func(time.Duration)
 
 	// HelloTimeout is how long a connection may take to say hello, and a standby to be taken. Beat is how long either side
 	// may be silent while the client's page is seen, Rest while it is hidden.
@@ -49,8 +49,16 @@ type Config struct {
 	Rate   float64
 	Burst  int
 	Asides *quota.Quota
+	// Gate bounds what a node, a user and an address have, of all connections together. Nil: nothing does.
+	Gate *limits.Gate
 	// Last is how many entries a subscription gets that says neither how many nor from where.
 	Last int
+
+	// Revoke returns what revocations leave of a grant in the hands of a client. Nil: all.
+	Revoke func(holdfast.Grant, holdfast.ClientID) (holdfast.Grant, error)
+	// Answered is told how each subscription was answered, and whether the client had come with a cursor. It must be quick. Nil:
+	// nobody is told.
+	Answered func(outcome holdfast.Outcome, resume bool)
 
 	// Jitter returns a random duration below the one given, by which a connection pings early.
 	Jitter func(time.Duration) time.Duration
@@ -61,6 +69,12 @@ type Config struct {
 }
 
 func (cfg *Config) now() time.Time { return cfg.Now() }
+
+func (cfg *Config) answered(outcome holdfast.Outcome, resume bool) {
+	if cfg.Answered != nil {
+		cfg.Answered(outcome, resume)
+	}
+}
 
 // lane deals connections out in turn.
 func (cfg *Config) lane() *Lane { return cfg.Lanes[int(cfg.next.Add(1))%len(cfg.Lanes)] }

@@ -16,6 +16,7 @@ package conn
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,14 +66,19 @@ type Conn struct {
 	// who want to know what is read.
 	subs []*sub
 	// limit is made with the first frame after hello: many connections only listen.
-	limit  *rate.Limiter
-	client holdfast.ClientID
-	agent  string
+	limit, byteLimit *rate.Limiter
+	client           holdfast.ClientID
+	agent            string
+	// from is the client's address. entered and signedIn: it was counted in, as somebody's and as its user's.
+	from              netip.Addr
+	entered, signedIn bool
 
 	// Read by everybody. lastIn and lastOut are when something last came and went, in nanoseconds since started.
 	lastIn, lastOut atomic.Int64
 	// bytesIn and bytesOut are those of the messages that came and of what was written.
 	bytesIn, bytesOut atomic.Int64
+	// resumed is how many subscriptions were continued where the client had left off.
+	resumed atomic.Int32
 	// handling: the reading side is at a message, and does not hear those after it.
 	handling atomic.Bool
 	// hidden: nobody sees the client's page.
@@ -135,10 +141,14 @@ type sub struct {
 	membership *hub.Membership
 	// dirty: the sub is, or is about to be, in out.dirty, or whoever writes is looking at it.
 	dirty atomic.Bool
+	// returned: it came with a cursor, so that the answer is one to a resume. Set before it is first woken.
+	returned bool
 	// gone: unsubscribed, or replaced by a later subscription to the same session.
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
+	// rollup is there if the client wants texts in fewer frames. It belongs to the lane.
+	rollup *rollup
 	// asked is when it was subscribed, in nanoseconds since the connection started.
 	asked int64
 	// at is the offset that the reader has come to, for those who only want to know.
@@ -154,6 +164,7 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 		early: uint16(cfg.Jitter(earliness)),
 	}
 	c.lane.add(c)
+	c.enter()
 	if d, ok := t.(transport.Detacher); ok {
 		d.Detach(c)
 		return
@@ -178,6 +189,7 @@ func (c *Conn) Ended(err error) {
 		c.answered()
 	}
 	c.lane.remove(c)
+	defer c.signOut()
 	for _, s := range c.subs {
 		s.leave()
 	}
@@ -211,14 +223,18 @@ func (c *Conn) answered() {
 func (c *Conn) Describe() hub.ConnInfo {
 	c.mu.Lock()
 	names := make([]holdfast.SessionID, len(c.subs))
+	positions := make([]hub.Progress, len(c.subs))
 	for i, s := range c.subs {
 		names[i] = s.session
+		at := holdfast.Offset(s.at.Load())
+		positions[i] = hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())}
 	}
 	c.mu.Unlock()
 	info := c.t.Info()
 	d := hub.ConnInfo{
 		ID: c.id, Client: c.client, Generation: c.gen, Transport: info.Transport, Remote: info.Remote.String(), Agent: c.agent,
-		Since: c.started, Sessions: names,
+		Since: c.started, Sessions: names, Positions: positions, Heard: c.started.Add(time.Duration(c.lastIn.Load())),
+		Said: c.started.Add(time.Duration(c.lastOut.Load())), In: c.bytesIn.Load(), Out: c.bytesOut.Load(), Resumed: int(c.resumed.Load()),
 	}
 	if g := c.grant.Load(); g != nil {
 		d.User = g.User
@@ -320,7 +336,7 @@ func (s *sub) Signal(frame []byte) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.owner == closed || c.out.end != nil || len(c.out.control) > c.cfg.MaxControl {
+	if c.out.owner == closed || c.out.end != nil || s.gone.Load() || len(c.out.control) > c.cfg.MaxControl {
 		return
 	}
 	c.out.control = c.t.AppendMessage(c.out.control, frame)
@@ -333,6 +349,7 @@ func (s *sub) leave() {
 	s.gone.Store(true)
 	s.membership.Leave()
 	c := s.conn
+	c.cfg.Gate.Part(c.grant.Load().User)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.dirty = slices.DeleteFunc(c.out.dirty, func(x *sub) bool { return x == s })

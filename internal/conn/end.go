@@ -14,12 +14,12 @@ import (
 func (c *Conn) record(end *goodbye, err error) *ending.Record {
 	info := c.t.Info()
 	r := &ending.Record{
-		Conn: c.id, Client: c.client, Generation: c.gen, Attached: c.stands() == attached, Transport: info.Transport,
-		Remote: info.Remote.String(), Agent: c.agent, Trace: info.Trace, Age: c.cfg.now().Sub(c.started),
+		Conn: c.id, Generation: c.gen, Attached: c.stands() == attached, Transport: info.Transport,
+		Remote: info.Remote.String(), Trace: info.Trace, Age: c.cfg.now().Sub(c.started),
 		In: c.bytesIn.Load(), Out: c.bytesOut.Load(),
 	}
 	if g := c.grant.Load(); g != nil {
-		r.User = g.User
+		r.User, r.Client, r.Agent = g.User, c.client, c.agent
 	}
 	r.End, r.Reason = c.ended(end, err)
 	for _, s := range c.subs {

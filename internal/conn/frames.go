@@ -38,10 +38,7 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.attach(ctx, f)
 		return
 	}
-	if c.limit == nil {
-		c.limit = c.limiter()
-	}
-	if !c.limit.AllowN(c.cfg.now(), min(cost(f), c.cfg.Burst)) {
+	if !c.allowed(f, len(msg)) {
 		c.limited(ctx, f)
 		return
 	}
@@ -158,11 +155,11 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
 		return
 	}
+	c.client, c.agent = h.Client, clip(h.Agent, 128)
 	grant, ok := c.verify(ctx, h.Token)
 	if !ok {
 		return
 	}
-	c.client, c.agent = h.Client, clip(h.Agent, 128)
 	c.grant.Store(&grant)
 	switch h.Mode {
 	case wire.ModeStandby:
@@ -186,9 +183,16 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 		return
 	}
 	began := c.cfg.now()
-	defer func() { c.cfg.Pace.Attached(c.cfg.now().Sub(began)) }()
+	defer func() {
+		if c.cfg.Pace != nil && c.stands() == attached {
+			c.cfg.Pace(c.cfg.now().Sub(began))
+		}
+	}()
 	c.gen = f.Gen
 	c.hidden.Store(f.Hidden)
+	if !c.signIn() {
+		return
+	}
 	ghost, ok := c.cfg.Hub.Attach(c)
 	if !ok {
 		c.bye(holdfast.CloseSuperseded, "a newer connection of this client lives", 0, 0)
@@ -199,6 +203,10 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	if ghost != nil {
 		before = ghost.Describe().ID
 		ghost.End(holdfast.CloseSuperseded, "a newer connection of this client lives")
+	}
+	// From here on a revocation finds the connection; one that came before may have missed it.
+	if ended, _ := c.Recheck(); ended {
+		return
 	}
 	now := c.cfg.now()
 	grant := c.grant.Load()
@@ -237,6 +245,9 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
 	defer cancel()
 	grant, err := c.cfg.Auth.Verify(ctx, token)
+	if err == nil {
+		grant, err = c.remains(grant)
+	}
 	switch holdfast.CodeOf(err) {
 	case "":
 	case holdfast.CodeUnauthorized, holdfast.CodeForbidden, holdfast.CodeInvalid:
@@ -262,6 +273,7 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	}
 	if err != nil {
 		c.unsubscribe(f.Session)
+		c.cfg.answered(holdfast.Denied, f.Cursor != nil)
 		c.tell(journal.Denied, f.Session, &journal.Denial{Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
 		c.answer(&wire.SubAnswer{
 			Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err),
@@ -269,12 +281,19 @@ func (c *Conn) subscribe(f *wire.Sub) {
 		return
 	}
 	c.unsubscribe(f.Session)
+	if !c.cfg.Gate.Join(c.grant.Load().User) {
+		err := tooManySessions()
+		c.answer(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)})
+		return
+	}
 	last := f.Last
 	if last <= 0 {
 		last = c.cfg.Last
 	}
 	// Dirty from the start, so that nobody puts it on the list before it has its reader.
-	s := &sub{conn: c, session: f.Session, asked: int64(c.cfg.now().Sub(c.started))}
+	s := &sub{
+		conn: c, session: f.Session, rollup: newRollup(f.Rollup), returned: f.Cursor != nil, asked: int64(c.cfg.now().Sub(c.started)),
+	}
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
@@ -282,6 +301,10 @@ func (c *Conn) subscribe(f *wire.Sub) {
 	defer c.mu.Unlock()
 	c.subs = append(c.subs, s)
 	if c.out.owner == closed {
+		return
+	}
+	// The right may have been taken back since it was looked at, by somebody who did not find the reading here yet.
+	if c.barLocked(s); s.gone.Load() {
 		return
 	}
 	c.out.dirty = append(c.out.dirty, s)
@@ -319,8 +342,12 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
 	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
-	if e.Code == holdfast.CodeUnavailable || e.Code == holdfast.CodeRateLimited {
+	switch e.Code {
+	case holdfast.CodeUnavailable:
 		e.After = 1000
+	case holdfast.CodeRateLimited:
+		// The queue is full, for as long as an answer may take. Clients repeat all that they have, not only what was refused.
+		e.After = 2000
 	}
 	c.answer(&e)
 }
@@ -462,6 +489,9 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
 	defer cancel()
 	grant, err := c.cfg.Auth.Verify(ctx, f.Token)
+	if err == nil {
+		grant, err = c.remains(grant)
+	}
 	if err == nil && grant.User != c.grant.Load().User {
 		err = holdfast.Errorf(holdfast.CodeForbidden, "the token is another user's; reconnect to change users")
 	}
@@ -470,6 +500,9 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 		return
 	}
 	c.grant.Store(&grant)
+	if ended, _ := c.Recheck(); ended { // by a revocation that came while the token was verified
+		return
+	}
 	c.answer(&wire.TokenAnswer{Exp: unixMilli(grant.Expires)})
 	for _, s := range slices.Clone(c.subs) {
 		if !grant.Allows(holdfast.ActionRead, s.session) {

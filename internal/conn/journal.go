@@ -27,6 +27,10 @@ func (s *sub) moved(b *tail.Batch) {
 		return
 	}
 	r := b.Resumed
+	if r.Outcome == holdfast.Continuous && s.returned {
+		s.conn.resumed.Add(1)
+	}
+	s.conn.cfg.answered(r.Outcome, s.returned)
 	s.conn.tell(journal.Resumed, s.session, &journal.Resume{
 		Outcome: r.Outcome, From: r.From, Head: r.Head, Frames: r.Frames, Bytes: r.Bytes,
 		Took: (s.conn.cfg.now().Sub(s.conn.started) - time.Duration(s.asked)).Milliseconds(),

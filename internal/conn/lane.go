@@ -6,10 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/tail"
-	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -19,6 +17,9 @@ type Lane struct {
 	index int
 	// bell has room for one: it says that the inbox is not empty.
 	bell chan struct{}
+	// Delivered is told, after each round of writing, how long ago the first change was that was written in it. Set before
+	// Run; nil: nobody is.
+	Delivered func(time.Duration)
 	// reads has room for the store reads that this lane's connections may have under way together.
 	reads chan struct{}
 
@@ -27,6 +28,8 @@ type Lane struct {
 	topics []*hub.Topic
 	ready  []*Conn
 	conns  []*Conn
+	// changed is when the first of topics did, zero if there are none.
+	changed time.Time
 	// leaving: the server stops.
 	leaving bool
 
@@ -39,6 +42,12 @@ type Lane struct {
 	woken   []hub.Reader
 	last    fanout
 	swept   []*Conn
+	// doomed are those whose time is over, and who are ended some at a time.
+	doomed []*Conn
+	// later are the subs whose texts are held back; alarm goes off at alarmAt, when the first of them is due.
+	later   []*sub
+	alarm   *time.Timer
+	alarmAt time.Time
 	pumps   sync.WaitGroup
 }
 
@@ -55,12 +64,17 @@ type fanout struct {
 
 // NewLane returns a lane with its number among the server's.
 func NewLane(index int) *Lane {
-	return &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16)}
+	l := &Lane{index: index, bell: make(chan struct{}, 1), reads: make(chan struct{}, 16), alarm: time.NewTimer(time.Hour)}
+	l.alarm.Stop()
+	return l
 }
 
 // Changed implements [hub.Lane].
 func (l *Lane) Changed(t *hub.Topic) {
 	l.mu.Lock()
+	if len(l.topics) == 0 {
+		l.changed = time.Now()
+	}
 	l.topics = append(l.topics, t)
 	l.mu.Unlock()
 	l.ring()
@@ -95,8 +109,8 @@ func (l *Lane) add(c *Conn) {
 // Leave tells the lane's connections, and those that still come, to come back within a time, and ends them. Connections do
 // not watch a context for that: it would cost each of many some hundred bytes.
 func (l *Lane) Leave(spread time.Duration) {
+	l.Leaving()
 	l.mu.Lock()
-	l.leaving = true
 	all := slices.Clone(l.conns)
 	l.mu.Unlock()
 	for _, c := range all {
@@ -117,20 +131,20 @@ func (l *Lane) remove(c *Conn) {
 func (l *Lane) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer l.alarm.Stop()
 	defer l.pumps.Wait()
 	for {
-		select {
-		case <-ctx.Done():
+		if !l.wait(ctx, tick.C) {
 			return
-		case <-tick.C:
-			l.sweep()
-			continue
-		case <-l.bell:
 		}
-		for l.round(ctx) {
+		for busy := true; busy; {
+			some := l.endSome()
+			busy = l.round(ctx) || some
 			select {
 			case <-tick.C: // here too, or a lane that is never idle would never look
 				l.sweep()
+			case <-l.alarm.C:
+				l.wakeLater()
 			default:
 			}
 		}
@@ -138,10 +152,25 @@ func (l *Lane) Run(ctx context.Context) {
 	}
 }
 
+// wait waits until there is something to do; false if ctx has ended.
+func (l *Lane) wait(ctx context.Context, tick <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+		l.sweep()
+	case <-l.alarm.C:
+		l.wakeLater()
+	case <-l.bell:
+	}
+	return true
+}
+
 // round wakes whom topics changed for and writes to all connections that are ready; false means that there were none.
 func (l *Lane) round(ctx context.Context) bool {
 	l.mu.Lock()
 	l.turn.topics, l.topics = l.topics, l.turn.topics[:0]
+	changed := l.changed
 	l.mu.Unlock()
 	for i, t := range l.turn.topics {
 		l.woken = t.Wake(l.index, l.woken)
@@ -154,58 +183,10 @@ func (l *Lane) round(ctx context.Context) bool {
 		l.flush(ctx, c)
 		l.turn.ready[i] = nil
 	}
+	if len(l.turn.topics) > 0 && l.Delivered != nil {
+		l.Delivered(time.Since(changed))
+	}
 	return len(l.turn.topics) > 0 || len(l.turn.ready) > 0
-}
-
-// sweep looks after time: hellos and takes that do not come, peers gone silent, beats, tokens that expire.
-func (l *Lane) sweep() {
-	l.mu.Lock()
-	l.swept = append(l.swept, l.conns...)
-	l.mu.Unlock()
-	for _, c := range l.swept {
-		c.tick(c.cfg.now())
-	}
-	clear(l.swept)
-	l.swept = l.swept[:0]
-}
-
-// tick does what the time of day asks of one connection.
-func (c *Conn) tick(now time.Time) {
-	age := now.Sub(c.started)
-	// In this order. lastIn is set before handling ends, and hidden between the two: a client that has just said that it is
-	// seen again is never measured by the shorter beat without the word that said so.
-	beat := c.beat()
-	handling := c.handling.Load()
-	silent := age - time.Duration(c.lastIn.Load())
-	c.mu.Lock()
-	end := c.out.end
-	c.mu.Unlock()
-	if end != nil {
-		if now.Sub(end.since) > endTimeout {
-			c.t.Abort()
-		}
-		return
-	}
-	switch c.stands() {
-	case stranger:
-		c.overdue(age, "hello", handling)
-	case standby:
-		c.overdue(age, "take", handling)
-	case attached:
-		c.keepAlive(age, silent, beat, handling)
-		c.checkToken(now)
-	}
-}
-
-// keepAlive pings, and ends a connection whose client, though it could speak, has been silent for too long.
-func (c *Conn) keepAlive(age, silent, beat time.Duration, handling bool) {
-	switch {
-	case silent > beat*5/2 && !handling && c.reach == transport.Both:
-		c.bye(holdfast.CloseTimeout, "nothing was heard from the client for too long", 0, 0)
-	case age-time.Duration(c.lastOut.Load()) > beat-c.hurry(beat):
-		c.lastOut.Store(int64(age))
-		c.push(&wire.Ping{N: uint64(age / time.Millisecond)})
-	}
 }
 
 // endTimeout is how long a goodbye may take to be written and answered before the socket is dropped.
@@ -216,20 +197,6 @@ const expiryNotice = 30 * time.Second
 
 // expiryGrace is how long after its end a token still serves a connection that was told to refresh it.
 const expiryGrace = 10 * time.Second
-
-func (c *Conn) checkToken(now time.Time) {
-	g := c.grant.Load()
-	if g == nil || g.Expires.IsZero() {
-		return
-	}
-	left := g.Expires.Sub(now)
-	switch {
-	case left < -expiryGrace:
-		c.bye(holdfast.CloseExpired, "the token has expired", 0, 0)
-	case left < expiryNotice && c.warned.Swap(g) != g:
-		c.push(&wire.Expiring{In: max(left, 0).Milliseconds()})
-	}
-}
 
 // push queues a frame that nobody asked for; unlike answer it never waits.
 func (c *Conn) push(f wire.ServerFrame) {

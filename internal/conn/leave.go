@@ -33,6 +33,19 @@ func (c *Conn) awaitStore(ctx context.Context) bool {
 	return false
 }
 
+// Leaving tells the lane that the server is about to say goodbye: from now on a store that cannot be read is none's fault.
+func (l *Lane) Leaving() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaving = true
+}
+
+func (l *Lane) isLeaving() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
 // Move tells the lane's clients to have another connection stand by, each at a time of its own within spread. Those that cannot
 // be heard, or are in a request, cannot do that; they find out by the goodbye.
 func (l *Lane) Move(spread time.Duration) {

@@ -3,7 +3,6 @@ package conn
 import (
 	"time"
 
-	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
@@ -122,11 +121,4 @@ const earliness = 1 << 10
 // hurry is by how much a connection pings before its beat is over.
 func (c *Conn) hurry(beat time.Duration) time.Duration {
 	return beat / 4 / earliness * time.Duration(c.early)
-}
-
-// overdue ends a connection that does not come to the point in time. One that has, and is being handled, has a time of its own.
-func (c *Conn) overdue(age time.Duration, what string, handling bool) {
-	if !handling && age-time.Duration(c.since.Load()) > c.cfg.HelloTimeout {
-		c.bye(holdfast.CloseTimeout, "no "+what+" came in time", 0, 0)
-	}
 }

@@ -57,6 +57,7 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 // gather collects what is ready. slow says that the store must be read for the rest.
 func (l *Lane) gather(c *Conn) (out []byte, slow bool) {
 	control, dirty := c.takeOutput()
+	dirty = l.ripe(dirty)
 	if len(control) == 0 && len(dirty) == 1 {
 		if out, ok := l.fanOut(c, dirty[0]); ok {
 			return out, false
@@ -272,8 +273,8 @@ func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
 	}
 	defer func() { <-c.lane.reads }()
 	b, err := s.reader.CatchUp(ctx, c.cfg.Log, int(c.out.pace))
-	if err != nil && c.ending() {
-		return tail.Batch{}, nil // the store may be closed already, and nobody waits for what was read
+	if err != nil && (c.ending() || c.lane.isLeaving()) {
+		return tail.Batch{}, nil // the store is closed, and the goodbye is here or on its way
 	}
 	if err != nil {
 		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)

@@ -133,8 +133,8 @@ func (b *bot) act(ctx context.Context, it *feedItem) error {
 		}
 		return nil
 	}
-	if said.Text == "" {
-		return nil
+	if said.Text == "" { // others need not wait for an answer to it
+		return b.api.insist(ctx, post(sessionPath(it.Session, fmt.Sprintf("/turns/%d/done", it.Entry.Offset)), nil), nil)
 	}
 	return b.startAnswer(ctx, it, said.Text)
 }

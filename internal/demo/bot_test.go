@@ -201,10 +201,49 @@ func TestTask(t *testing.T) {
 	stop := n.start(t)
 	n.until(t, func() bool { return logs() >= 2 })
 	stop()
+	stop = n.start(t)
+	n.until(t, func() bool { return n.asks(t) != 0 })
+	stop() // it is asked again by the one that goes on, under the same id
 	defer n.start(t)()
+	n.answer(t, n.asks(t), `true`)
 	n.until(t, func() bool { return logs() == len(steps()) })
 	n.until(t, func() bool {
 		all := n.page(t, "demo:lobby:task")
 		return strings.Contains(string(all[len(all)-1].Data), `"done"`)
+	})
+}
+
+// asks is the open request of the task, 0 if there is none.
+func (n *node) asks(t *testing.T) holdfast.Offset {
+	t.Helper()
+	info, err := n.log.Info(t.Context(), "demo:lobby:task")
+	if err != nil || len(info.Requests) > 1 {
+		t.Fatal(err, info.Requests)
+	}
+	if len(info.Requests) == 0 {
+		return 0
+	}
+	return info.Requests[0].Offset
+}
+
+func (n *node) answer(t *testing.T, request holdfast.Offset, data string) {
+	t.Helper()
+	_, err := n.log.Apply(t.Context(), "demo:lobby:task", driver.SettleRequest{Request: request, State: holdfast.RequestAnswered, ID: "a",
+		From: holdfast.Sender{User: "anna", Client: "c1"}, Data: json.RawMessage(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A task that nobody wants ends where it asked.
+func TestTaskIsGivenUp(t *testing.T) {
+	n := newNode(t)
+	n.say(t, "demo:lobby:task", "t1", `{"type":"start"}`)
+	defer n.start(t)()
+	n.until(t, func() bool { return n.asks(t) != 0 })
+	n.answer(t, n.asks(t), `false`)
+	n.until(t, func() bool {
+		all := n.page(t, "demo:lobby:task")
+		return strings.Contains(string(all[len(all)-1].Data), `"done":20,"total":40,"label":"given up, as was said","status":"failed"`)
 	})
 }

@@ -36,12 +36,13 @@ type Options struct {
 // Demo serves the page and runs the bot.
 type Demo struct {
 	opts Options
+	api  *api
 	mux  *http.ServeMux
 }
 
 // New returns a demo. Its bot runs in Run.
 func New(o Options) *Demo {
-	d := &Demo{opts: o, mux: http.NewServeMux()}
+	d := &Demo{opts: o, api: &api{base: o.API, token: o.BackendToken, http: &http.Client{}}, mux: http.NewServeMux()}
 	pages, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic(err) // the directory is embedded above
@@ -92,12 +93,24 @@ func (d *Demo) config(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	session := func(name string) holdfast.SessionID { return holdfast.SessionID(prefix + room + ":" + name) }
+	d.takeTurns(r.Context(), session("atlas"))
 	answer(w, map[string]any{
 		"room":  room,
 		"ws":    "/v1/ws",
 		"chats": []place{{session("atlas"), "Atlas"}, {session("beacon"), "Beacon"}},
 		"task":  place{session("task"), "Long task"},
 	})
+}
+
+// takeTurns has what is sent to a chat while an answer is under way wait for its turn. The other chat takes everything at once, for
+// comparison.
+func (d *Demo) takeTurns(ctx context.Context, s holdfast.SessionID) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	q := ask{method: http.MethodPut, path: sessionPath(s, "/turns"), body: map[string]string{"policy": "queue"}}
+	if err := d.api.insist(ctx, q, nil); err != nil {
+		d.opts.Logger.Warn("the demo's chat cannot be told to take turns", "session", s, "err", err)
+	}
 }
 
 func (d *Demo) token(w http.ResponseWriter, r *http.Request) {

@@ -16,7 +16,7 @@ type progress struct {
 	Done   int    `json:"done"`
 	Total  int    `json:"total"`
 	Label  string `json:"label"`
-	Status string `json:"status"` // running or done
+	Status string `json:"status"` // running, done or failed
 }
 
 // stepWords is how many words a step of the task takes the time of.
@@ -76,6 +76,16 @@ func (b *bot) setProgress(ctx context.Context, s holdfast.SessionID, p progress,
 func (b *bot) work(ctx context.Context, s holdfast.SessionID, p progress) error {
 	all := steps()
 	for step := p.Done; step < len(all); step++ {
+		if step == askAfter {
+			goOn, err := b.approved(ctx, s, p)
+			if err != nil {
+				return err
+			}
+			if !goOn {
+				p.Status, p.Label = "failed", "given up, as was said"
+				return b.setProgress(ctx, s, p, step)
+			}
+		}
 		sleep(ctx, stepWords*b.word)
 		line := map[string]any{
 			"id": fmt.Sprintf("%s:log:%d", p.Task, step), "data": map[string]string{"type": "log", "text": all[step]},

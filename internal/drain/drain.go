@@ -8,7 +8,7 @@ import (
 )
 
 // Pace measures how fast this server attaches clients. All methods may be called at any time. The zero value has measured
-// nothing; nil may be told, and that is all.
+// nothing.
 type Pace struct {
 	// mean is the smoothed time that an attach takes, in nanoseconds; 0 before the first.
 	mean atomic.Int64
@@ -20,15 +20,13 @@ const (
 	// share is the part of the cores that clients who come back may keep busy: the others go on being served meanwhile, and
 	// what an attach has others do (reading the store, writing) is not in its time.
 	share = 0.25
-	// slowest and fastest bound what is believed: a measure may have been taken in a bad moment.
-	slowest, fastest = 100.0, 20_000.0
+	// slowest and fastest bound what is believed: a measure may have been taken in a bad moment, and accepting a connection costs
+	// more than attaching it, some of it in proxies.
+	slowest, fastest = 100.0, 2_000.0
 )
 
 // Attached takes the time of one attach, from the hello to the answer.
 func (p *Pace) Attached(took time.Duration) {
-	if p == nil {
-		return
-	}
 	mean := p.mean.Load()
 	if mean == 0 {
 		mean = int64(took)

@@ -182,8 +182,9 @@ type way struct {
 	mu sync.Mutex
 	// swallow: what comes is read and dropped, and the sender sees nothing of it.
 	swallow bool
-	// rate is in bytes per second; 0 is unlimited.
+	// rate is in bytes per second; 0 is unlimited. free is when what was passed on so far has gone through.
 	rate int
+	free time.Time
 	// left is how many more bytes pass before the link is cut; negative is no limit.
 	left  int
 	limit bool
@@ -296,15 +297,13 @@ func (l *Link) carry(w *way, to net.Conn, p []byte) bool {
 	delay := l.proxy.delay
 	l.proxy.mu.Unlock()
 	w.mu.Lock()
-	rate, swallow, cut := w.rate, w.swallow, w.limit && len(p) >= w.left
+	swallow, cut := w.swallow, w.limit && len(p) >= w.left
 	if w.limit {
 		p = p[:min(len(p), w.left)]
 		w.left -= len(p)
 	}
+	delay += w.passing(len(p), time.Now())
 	w.mu.Unlock()
-	if rate > 0 {
-		delay += time.Duration(len(p)) * time.Second / time.Duration(rate)
-	}
 	if delay > 0 && !l.wait(delay) {
 		return false
 	}
@@ -313,6 +312,21 @@ func (l *Link) carry(w *way, to net.Conn, p []byte) bool {
 	}
 	_, err := to.Write(p)
 	return err == nil && !cut
+}
+
+// overslept is by how much a timer may be late without the line being slower for it.
+const overslept = 300 * time.Millisecond
+
+// passing returns how long it takes from now until n more bytes have gone through. The caller holds w.mu.
+func (w *way) passing(n int, now time.Time) time.Duration {
+	if w.rate <= 0 {
+		return 0
+	}
+	if idle := now.Add(-overslept); w.free.Before(idle) {
+		w.free = now
+	}
+	w.free = w.free.Add(time.Duration(n) * time.Second / time.Duration(w.rate))
+	return max(w.free.Sub(now), 0)
 }
 
 func (l *Link) wait(d time.Duration) bool {

@@ -154,6 +154,7 @@ var libraries = []struct {
 	{"github.com/prometheus/...", []string{"./internal/metrics"}},
 	{"github.com/redis/rueidis/...", []string{"./store/redis"}},
 	{"github.com/jackc/pgx/v5/...", []string{"./store/postgres"}},
+	{"github.com/anishathalye/porcupine", nil},
 	{"github.com/coder/websocket/...", nil},
 	{"github.com/google/go-cmp/...", nil},
 	{"github.com/rogpeppe/go-internal/...", nil},

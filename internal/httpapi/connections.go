@@ -31,9 +31,18 @@ type Connection struct {
 	Transport, Agent string
 	// Since is when the connection was made.
 	Since time.Time
-	// Sessions are those that it reads.
-	Sessions []holdfast.SessionID
+	// Sessions are those that it reads, and Positions, in the same order, how far it has come and how far there is to come.
+	Sessions  []holdfast.SessionID
+	Positions []Progress
+	// Heard and Said are when a message last came and went, In and Out the bytes of all.
+	Heard, Said time.Time
+	In, Out     int64
+	// Resumed is how often a session was continued where the client had left off.
+	Resumed int
 }
+
+// Progress is the offset that was written to a connection, and the head of the session.
+type Progress struct{ Offset, Head holdfast.Offset }
 
 // noConnections is a server without any.
 type noConnections struct{}
@@ -54,6 +63,34 @@ type connectionObject struct {
 	Agent      string               `json:"agent,omitzero"`
 	Since      int64                `json:"since"`
 	Sessions   []holdfast.SessionID `json:"sessions"`
+	Positions  []progressObject     `json:"positions,omitzero"`
+	AgeMs      int64                `json:"age"`
+	LastIn     int64                `json:"lastIn"`
+	LastOut    int64                `json:"lastOut"`
+	BytesIn    int64                `json:"bytesIn"`
+	BytesOut   int64                `json:"bytesOut"`
+	Resumed    int                  `json:"resumed"`
+}
+
+type progressObject struct {
+	Session holdfast.SessionID `json:"session"`
+	Offset  holdfast.Offset    `json:"offset"`
+	Head    holdfast.Offset    `json:"head"`
+	// Lag is how many entries it has not been written.
+	Lag holdfast.Offset `json:"lag"`
+}
+
+// objectOf is a connection as the API shows it, at a time.
+func objectOf(l *Connection, now time.Time) connectionObject {
+	o := connectionObject{
+		Conn: l.Conn, User: l.User, Client: l.Client, Generation: l.Generation, Transport: l.Transport, Agent: l.Agent,
+		Since: l.Since.UnixMilli(), Sessions: l.Sessions, AgeMs: now.Sub(l.Since).Milliseconds(), LastIn: l.Heard.UnixMilli(),
+		LastOut: l.Said.UnixMilli(), BytesIn: l.In, BytesOut: l.Out, Resumed: l.Resumed,
+	}
+	for i, p := range l.Positions {
+		o.Positions = append(o.Positions, progressObject{l.Sessions[i], p.Offset, p.Head, p.Head - p.Offset})
+	}
+	return o
 }
 
 type connectionsAnswer struct {
@@ -83,11 +120,8 @@ func (a *api) getConnections(c *call) error {
 		return err
 	}
 	out := connectionsAnswer{Connections: []connectionObject{}}
-	for _, l := range list {
-		out.Connections = append(out.Connections, connectionObject{
-			Conn: l.Conn, User: l.User, Client: l.Client, Generation: l.Generation, Transport: l.Transport, Agent: l.Agent,
-			Since: l.Since.UnixMilli(), Sessions: l.Sessions,
-		})
+	for i := range list {
+		out.Connections = append(out.Connections, objectOf(&list[i], a.Now()))
 	}
 	return c.answer(http.StatusOK, out)
 }

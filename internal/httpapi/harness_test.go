@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/httpapi"
+	"github.com/holdfast/holdfast/internal/revocation"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/memory"
 	"go.uber.org/goleak"
@@ -200,6 +202,24 @@ func (b *connBook) DisconnectUser(_ context.Context, user holdfast.UserID) (int,
 	return b.drop(func(c httpapi.Connection) bool { return c.User == user }), nil
 }
 
+// blacklist is a Revocations of the test's making.
+type blacklist struct{ list []revocation.Rule }
+
+func (b *blacklist) Revoke(_ context.Context, r revocation.Rule) (done revocation.Rule, closed, changed int, err error) {
+	if err := r.Validate(); err != nil {
+		return r, 0, 0, err
+	}
+	r.ID, r.At = fmt.Sprint("r-", len(b.list)+1), time.Unix(9, 0)
+	b.list = append(b.list, r)
+	return r, 2, 1, nil
+}
+func (b *blacklist) Revocations() []revocation.Rule { return b.list }
+func (b *blacklist) Restore(_ context.Context, id string) (bool, error) {
+	n := len(b.list)
+	b.list = slices.DeleteFunc(b.list, func(r revocation.Rule) bool { return r.ID == id })
+	return len(b.list) < n, nil
+}
+
 // bench is an API over a memory store, served on a socket.
 type bench struct {
 	*testing.T
@@ -242,7 +262,8 @@ func newBench(t *testing.T, change func(*httpapi.Options)) *bench {
 		{Conn: "c-3", User: "bob", Client: "tab", Generation: 1, Since: time.Unix(7, 0)},
 	}}
 	b.opts = httpapi.Options{
-		Log: log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
+		Revocations: &blacklist{},
+		Log:         log, Auth: someGrants(), Connections: b.conns, Webhooks: newHookBook(), Leases: b.watched, FeedChanged: b.watched.changed,
 		Stopping: b.stop, Logger: slog.New(slog.NewTextHandler(b.logged, nil)),
 	}
 	if change != nil {

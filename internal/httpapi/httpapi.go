@@ -77,6 +77,8 @@ type Options struct {
 	Connections Connections
 	// Webhooks are the receivers of events. Nil: there are none.
 	Webhooks Webhooks
+	// Revocations take back what tokens allow. Nil: none can be made.
+	Revocations Revocations
 	// Leases are told of open pipes. Nil: a pipe that stays silent for longer than the server's lease time loses its run,
 	// and learns of a stop only at the next text or after Limits.PipeCheck.
 	Leases Leases
@@ -156,6 +158,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Connections == nil {
 		o.Connections = noConnections{}
+	}
+	if o.Revocations == nil {
+		o.Revocations = noRevocations{}
 	}
 	if o.Webhooks == nil {
 		o.Webhooks = noWebhooks{}

@@ -103,6 +103,7 @@ func prepared(t *testing.T) *bench {
 	b.must(200, post("/v1/sessions/chat-42/runs/2/fragments", `{"fence":1,"fragments":[{"text":"It was"},{"part":"p","event":{}}]}`), nil)
 	b.must(201, request{method: "PUT", path: "/v1/sessions/chat-42/states/progress", body: "1"}, nil)
 	b.must(201, post("/v1/sessions/chat-42/stops", `{"id":"stop-1","user":"ada","answers":1}`), nil)
+	b.must(201, post("/v1/revocations", `{"token":"t-1"}`), nil)
 	b.must(201, post("/v1/sessions/chat-42/requests", `{"id":"ask-1","data":"sure?"}`), nil)
 	b.must(200, request{method: "PUT", path: turnsPath, body: `{"policy":"queue"}`}, nil)
 	b.say("chat-42", "phone:7", `"waits"`)

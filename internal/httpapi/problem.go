@@ -102,13 +102,19 @@ func problemOf(err error) (p problem, retry int) {
 	return p, o.retry
 }
 
+// elsewhere is a refusal of a server that starts or stops, which is no fault that a log should tell of.
+type elsewhere struct{ err error }
+
+func (e *elsewhere) Error() string { return e.err.Error() }
+func (e *elsewhere) Unwrap() error { return e.err }
+
 // refuse writes an error as the answer, and logs it if it is the server's fault.
 func (a *api) refuse(c *call, err error) {
 	p, retry := problemOf(err)
 	if c.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return // the client has left, and its leaving is the error
 	}
-	if p.Status >= 500 {
+	if _, moved := err.(*elsewhere); p.Status >= 500 && !moved {
 		a.Logger.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "route", c.r.Pattern, "session", string(c.session),
 			"code", string(p.Code), "err", err)
 	}

@@ -70,6 +70,9 @@ func (a *api) routes() []route {
 		{method: "DELETE", path: "/v1/users/{user}/connections", access: forBackend, handle: a.deleteUserConnections},
 		{method: "DELETE", path: "/v1/connections/{conn}", access: forBackend, handle: a.deleteConnection},
 		{method: "POST", path: "/v1/connections/{conn}/report", access: forBackend, handle: a.askReport},
+		{method: "POST", path: "/v1/revocations", access: forBackend, handle: a.postRevocation},
+		{method: "GET", path: "/v1/revocations", access: forBackend, handle: a.getRevocations},
+		{method: "DELETE", path: "/v1/revocations/{revocation}", access: forBackend, handle: a.deleteRevocation},
 		{method: "GET", path: "/v1/openapi.json", access: forAnyone, handle: a.getOpenAPI},
 	}
 }
@@ -158,9 +161,15 @@ func (a *api) admit(c *call, rt route) error {
 			return err
 		}
 	}
+	if rt.access != forAnyone {
+		// Who has shown a token may take time: net/http would take a deadline that passes for the client's leaving.
+		_ = c.rc.SetReadDeadline(time.Time{})
+	}
 	if a.Available != nil && rt.access != forAnyone {
 		if err := a.Available(c.r.Context()); err != nil {
-			return err
+			// The next request is to find another server, if there is a proxy in front that knows one.
+			c.w.Header().Set("Connection", "close")
+			return &elsewhere{err}
 		}
 	}
 	if strings.Contains(rt.path, "{session}") {

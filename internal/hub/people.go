@@ -29,8 +29,19 @@ type ConnInfo struct {
 	// Transport, Remote and Agent are the carriage, the peer's address and what the client says it is.
 	Transport, Remote, Agent string
 	Since                    time.Time
-	// Sessions are those it reads.
-	Sessions []holdfast.SessionID
+	// Sessions are those it reads, and Positions how far it has come in each, in the same order.
+	Sessions  []holdfast.SessionID
+	Positions []Progress
+	// Heard and Said are when a message last came and went, In and Out the bytes of all.
+	Heard, Said time.Time
+	In, Out     int64
+	// Resumed is how often a session was continued where the client had left off.
+	Resumed int
+}
+
+// Progress is how far a reader has come: what was written to it, which need not have arrived.
+type Progress struct {
+	Offset, Head holdfast.Offset
 }
 
 // attached is a live connection of a user. A client id is the client's own word, so it counts only among the connections of

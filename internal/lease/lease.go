@@ -1,4 +1,4 @@
-// Package lease decides which runs have lost their producers, and which stops were not heeded. It is pure: no goroutine, clock, socket or store; whoever
+// Package lease decides which runs have lost their producers, which stops were not heeded, and which requests nobody answered. It is pure: no goroutine, clock, socket or store; whoever
 // runs it gives it the time and carries out what it finds.
 //
 // A run that is open has a lease, which every append renews and every open pipe holds. When it lapses, the run is to be

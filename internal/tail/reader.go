@@ -140,6 +140,13 @@ func (r *Reader) Peek() (Place, bool) {
 	return Place{r.tail, r.place}, r.phase == live && r.caughtUp && r.ahead == nil && r.skip == nil
 }
 
+// MayWait reports whether all that follows now is more text of runs that the reader has: what may come a little later, and then
+// in fewer frames.
+func (r *Reader) MayWait() bool {
+	_, live := r.Peek()
+	return live && r.tail.onlyText(r.place)
+}
+
 // Place is a place in a tail's memory.
 type Place struct {
 	tail *Tail

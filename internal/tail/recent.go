@@ -20,6 +20,8 @@ type recent struct {
 	// chunks hold the items' frames. The number of chunks[0] is dropped.
 	chunks  [][]byte
 	dropped uint32
+	// solid is the sequence number after the last item that is no text, of those that there were.
+	solid uint64
 	// bytes is what all of it takes, about.
 	bytes int
 	// parts are the names of the parts that texts are of, by item.part.
@@ -120,6 +122,9 @@ func (r *recent) push(i item, frame []byte) {
 	i.chunk, i.pos, i.size = r.dropped+uint32(n-1), uint32(len(*last)), uint32(len(frame))
 	*last = append(*last, frame...)
 	r.items = append(r.items, i)
+	if i.kind != fragItem || i.part == noPart {
+		r.solid = r.first + uint64(len(r.items))
+	}
 	r.bytes += itemBytes + len(frame)
 }
 

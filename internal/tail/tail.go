@@ -391,6 +391,14 @@ func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 	return b, true
 }
 
+// onlyText reports whether something follows a place, and nothing but texts of runs.
+func (t *Tail) onlyText(at place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.recent
+	return t.warm && at.life == t.life && at.seq >= max(r.first, r.solid) && at.seq < t.endLocked().seq
+}
+
 // end returns the place after the last item.
 func (t *Tail) end() place {
 	t.mu.Lock()
@@ -401,6 +409,9 @@ func (t *Tail) end() place {
 func (t *Tail) endLocked() place {
 	return place{t.life, t.recent.first + uint64(len(t.recent.items))}
 }
+
+// Head returns the head of the session as it is known here; 0 if nobody has read it yet.
+func (t *Tail) Head() holdfast.Offset { return t.headOffset() }
 
 // headOffset returns the session's last offset, as far as the tail knows.
 func (t *Tail) headOffset() holdfast.Offset {

@@ -356,8 +356,11 @@ func (c *conn) awaitBye() {
 
 // bare returns the socket below nc. TLS waits for its own farewell when it is closed.
 func bare(nc net.Conn) net.Conn {
-	if over, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		return over.NetConn()
+	for {
+		over, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = over.NetConn()
 	}
-	return nc
 }

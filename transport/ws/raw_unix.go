@@ -7,13 +7,16 @@ import (
 	"syscall"
 )
 
-// rawConn returns the socket below c, if c is a bare socket. What wraps one (TLS) has bytes of its own to read and write.
+// rawConn returns the socket below c, if c is a bare socket, or says that its bytes are a socket's. What else wraps one (TLS) has
+// bytes of its own to read and write.
 func rawConn(c net.Conn) syscall.RawConn {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return socketOf(c)
 	case *net.UnixConn:
 		return socketOf(c)
+	case interface{ PlainSocket() *net.TCPConn }:
+		return socketOf(c.PlainSocket())
 	}
 	return nil
 }

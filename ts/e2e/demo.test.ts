@@ -215,6 +215,13 @@ describe("two chats and a task", () => {
     await page.page.click("#cut");
     await page.otherThan(before);
     await Promise.all([page.answered(0, 0), page.answered(0, 1)]);
+    // The task asks half way. Who comes now is asked too, and whoever answers, all see who it was.
+    const other = await DemoPage.open(browser, page.page.url());
+    await page.page.waitForSelector('.request[data-state="open"]', { timeout: 60_000 });
+    await other.page.getByRole("button", { name: "Go on" }).click();
+    await page.page.waitForSelector('.request[data-state="answered"]');
+    const said = await Promise.all([page, other].map((one) => one.page.locator(".request .note").textContent()));
+    expect(said).toEqual([expect.stringMatching(/^Go on, said guest/), "Go on, said you."]);
     await page.page.waitForSelector('.task[data-task="done"]', { timeout: 60_000 });
     const lines = await page.page.locator(".log li:not(.start) span").allTextContents();
     expect(lines).toHaveLength(40);

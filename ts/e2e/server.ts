@@ -47,6 +47,12 @@ export class DevServer {
     });
   }
 
+  /** A token of a backend. */
+  backend(): string {
+    const args = ["token", "--backend", "--secret-file", `${this.#data}/dev.secret`];
+    return String(execFileSync(this.#program, args)).trim();
+  }
+
   /** Gives it no chance to say or write anything. */
   async kill(): Promise<void> {
     const child = this.#process;

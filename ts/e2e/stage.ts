@@ -32,8 +32,12 @@ export class Stage {
   /** The requests that it has let through, by their last word. */
   readonly requests: string[] = [];
 
-  constructor(program: string) {
+  readonly #page: string;
+
+  /** `page` is the file that the host's page is made of. */
+  constructor(program: string, page = "stage-page.ts") {
     this.#program = program;
+    this.#page = page;
   }
 
   async start(): Promise<void> {
@@ -46,9 +50,16 @@ export class Stage {
       { stdio: "ignore" },
     );
     const { outputFiles } = await build({
-      entryPoints: [`${here}stage-page.ts`],
+      entryPoints: [here + this.#page],
       bundle: true,
       format: "esm",
+      jsx: "automatic",
+      // React mounts twice in development only.
+      define: { "process.env.NODE_ENV": '"development"' },
+      alias: {
+        "@holdfast/client": `${here}../packages/client/src/index.ts`,
+        "@holdfast/react": `${here}../packages/react/src/index.ts`,
+      },
       write: false,
     });
     this.#script = outputFiles[0]?.text ?? "";
@@ -86,6 +97,11 @@ export class Stage {
         void (await this.#api("POST", `${path}/fragments`, { fence, after: after++, fragments: [{ text }] })),
       end: async () => void (await this.#api("POST", `${path}/end`, { fence, status: "complete" })),
     };
+  }
+
+  /** A run as the server has it. */
+  async run(session: string, offset: number): Promise<unknown> {
+    return this.#api("GET", `sessions/${session}/runs/${offset}`);
   }
 
   async connections(user: string): Promise<readonly Connected[]> {

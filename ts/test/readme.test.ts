@@ -7,10 +7,12 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** What an example may use that it does not make: it stands in the example before it, or is the application's. */
 const GIVEN = `
-import type { Client, Session } from "@holdfast/client";
+import type { Client, MessageEntry, RunEntry, Session } from "@holdfast/client";
 declare global {
   const client: Client;
   const chat: Session;
+  const run: RunEntry;
+  const message: MessageEntry;
   function render(...what: readonly unknown[]): void;
   const useSyncExternalStore: typeof import("react").useSyncExternalStore;
 }

@@ -1,4 +1,5 @@
-import { type Client, type Entry, type Session, type SessionSnapshot, stop, stopOf } from "@holdfast/client";
+import { type Client, type Entry, type Session, type SessionSnapshot } from "@holdfast/client";
+import { move, older, queueOf, stop, stopOf, withdraw } from "@holdfast/client";
 import { Composer } from "./composer.ts";
 import { element, setText } from "./element.ts";
 import { MessageView, RunView } from "./message-view.ts";
@@ -71,7 +72,7 @@ export class ChatView {
   async #getOlder(): Promise<void> {
     this.#older.disabled = true;
     try {
-      await this.#session.older(30);
+      await older(this.#session, 30);
     } catch {
       // The session was refused or closed, which its state shows.
     }
@@ -87,12 +88,14 @@ export class ChatView {
     this.#scroller.change(() => {
       const wanted = new Map<string, ItemView>();
       for (const entry of entries) this.#drawEntry(entry, wanted);
+      if (outbox.length === 0) this.#drawUnanswered(snapshot, wanted);
+      this.#drawQueue(snapshot, wanted);
       for (const sending of outbox) {
         const view = this.#view(sending.id, MessageView, () => new MessageView(true));
         if (!wanted.has(sending.id)) view.onItsWay(sending);
         wanted.set(sending.id, view);
       }
-      this.#drawWaiting(snapshot, wanted);
+      if (outbox.length > 0) this.#drawUnanswered(snapshot, wanted);
       this.#arrange(wanted);
       this.#empty.hidden = wanted.size > 0 || status !== "live";
       this.#older.hidden = !hasOlder;
@@ -118,17 +121,35 @@ export class ChatView {
     }
   }
 
+  /** What waits for its turn stands below the answer that it waits for. */
+  #drawQueue(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
+    const { waiting } = queueOf(snapshot);
+    for (const [place, message] of waiting.entries()) {
+      if (wanted.has(message.id)) continue;
+      const view = this.#view(message.id, MessageView, () => new MessageView(message.user === this.#user));
+      view.waits(message, place, waiting.length, {
+        withdraw: () => withdraw(this.#session, message),
+        move: (to) => move(this.#session, message, to),
+      });
+      wanted.set(message.id, view);
+    }
+  }
+
   /** What was said last and is not being answered can be stopped too: also before it has arrived. */
-  #drawWaiting(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
+  #drawUnanswered(snapshot: SessionSnapshot, wanted: Map<string, ItemView>): void {
     const { entries, outbox } = snapshot;
     const sending = outbox.filter(({ state }) => state !== "failed").at(-1);
+    if (sending && queueOf(snapshot).waiting.length) return; // it will wait with them, and be withdrawn there
     const said = entries.filter((entry) => entry.kind === "message").at(-1);
     const id = sending?.id ?? said?.id;
     if (id === undefined) return;
     const offset = sending ? 0 : (said?.offset ?? 0);
     if (offset && entries.some((entry) => entry.kind === "run" && entry.answers === offset)) return;
     const key = `waiting:${id}`;
-    const ask = async () => stop(this.#session, { answers: sending ? (await sending.done).offset : offset });
+    const ask = async () => {
+      const { state, offset: at } = sending ? await sending.done : { state: undefined, offset };
+      return state === "queued" ? withdraw(this.#session, { id }) : stop(this.#session, { answers: at });
+    };
     const view = this.#view(key, WaitingView, () => new WaitingView(this.#user, ask));
     view.show(stopOf(snapshot, { answers: offset }));
     wanted.set(key, view);

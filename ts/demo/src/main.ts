@@ -1,4 +1,4 @@
-import { Client } from "@holdfast/client";
+import { cached, Client, keepLog } from "@holdfast/client";
 import { fallback } from "@holdfast/client/fallback";
 import { tabs } from "@holdfast/client/tabs";
 import { durableOutbox, sessionCache } from "@holdfast/outbox";
@@ -92,14 +92,15 @@ function start(config: Config): void {
     carrier: fallback(),
     link: tabs({ user }),
     outbox: durableOutbox({ scope: user }),
-    cache: sessionCache({ scope: user }),
+    cache: cached(sessionCache({ scope: user })),
+    log: keepLog,
   });
   byId("status", HoldfastStatus).client = client;
   const chats = config.chats.map((place) => ({
     title: place.title,
     root: new ChatView(client, place, user, announce).root,
   }));
-  const task = { title: config.task.title, root: new TaskView(client, config.task, announce).root };
+  const task = { title: config.task.title, root: new TaskView(client, config.task, user, announce).root };
   const panes = [...chats, task];
   byId("panes", HTMLElement).append(...panes.map(({ root }) => root));
   paneTabs(panes);

@@ -1,14 +1,16 @@
-import type { MessageEntry, RunEntry, Sending } from "@holdfast/client";
+import type { MessageEntry, RunEntry, Sending, Waiting } from "@holdfast/client";
 import { element, setText } from "./element.ts";
 import { MarkdownView } from "./markdown-view.ts";
+import { type QueueEdits, QueueView } from "./queue-view.ts";
 import { StopView } from "./stop-view.ts";
 
-/** One message, sent or on its way: the same element for both, so that nothing jumps when it arrives. */
+/** One message, on its way, waiting or there: the same element for all, so that nothing jumps when it arrives. */
 export class MessageView {
   readonly root: HTMLElement;
   readonly #text = element("p", { class: "text" });
   readonly #note = element("p", { class: "note", hidden: true });
   #sending: Sending | undefined;
+  #queue: QueueView | undefined;
 
   constructor(mine: boolean) {
     this.root = element("article", { class: "message", "aria-label": mine ? "Message" : "Message of another person" });
@@ -20,6 +22,21 @@ export class MessageView {
     this.root.dataset["state"] = "there";
     setText(this.#text, textOf(entry.data));
     this.#note.hidden = true;
+    this.#queue?.root.remove();
+    this.#queue = undefined;
+  }
+
+  /** It waits for its turn, at this place among so many. */
+  waits(message: Waiting, place: number, all: number, edits: QueueEdits): void {
+    this.#sending = undefined;
+    this.root.dataset["state"] = "queued";
+    setText(this.#text, textOf(message.data));
+    this.#note.hidden = true;
+    if (!this.#queue) {
+      this.#queue = new QueueView(edits);
+      this.root.append(this.#queue.root);
+    }
+    this.#queue.show(place, all);
   }
 
   onItsWay(sending: Sending): void {

@@ -28,8 +28,8 @@ export class StopView {
     this.#button.hidden = target === "ended" || stop !== undefined || this.#pressed;
     setText(this.#note, words);
     this.#note.hidden = words === "";
-    this.root.hidden = this.#button.hidden && this.#note.hidden;
     this.root.dataset["state"] = stop?.state ?? (this.#pressed ? "asked" : "none");
+    this.root.hidden = this.#button.hidden && this.#note.hidden;
   }
 
   async #press(ask: () => Promise<unknown>): Promise<void> {

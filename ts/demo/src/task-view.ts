@@ -1,10 +1,12 @@
-import type { Client, MessageEntry, Session } from "@holdfast/client";
+import { answer, type Client, type MessageEntry, older, requestsOf, type Session } from "@holdfast/client";
 import { element, setText } from "./element.ts";
 import { textOf } from "./message-view.ts";
+import { RequestView } from "./request-view.ts";
 import { Scroller } from "./scroller.ts";
 import type { Place } from "./server.ts";
 
 interface Progress {
+  readonly task: string;
   readonly done: number;
   readonly total: number;
   readonly label: string;
@@ -19,7 +21,7 @@ const time = new Intl.DateTimeFormat(undefined, {
   hourCycle: "h23",
 });
 
-/** A task that takes its time: its progress is a state, its log lines are messages. */
+/** A task that takes its time: its progress is a state, its log lines are messages, and in the middle of it is a request. */
 export class TaskView {
   readonly root: HTMLElement;
   readonly #session: Session;
@@ -32,12 +34,13 @@ export class TaskView {
   readonly #count = element("p", { class: "count" });
   readonly #log = element("ol", { class: "log" });
   readonly #older = element("button", { type: "button", class: "quiet older", hidden: true }, "Older lines");
+  readonly #question: RequestView;
   readonly #scroller: Scroller;
   readonly #lines = new Map<number, HTMLElement>();
   #first = Number.POSITIVE_INFINITY;
   #was: Progress["status"] | undefined;
 
-  constructor(client: Client, place: Place, announce: (text: string) => void) {
+  constructor(client: Client, place: Place, user: string, announce: (text: string) => void) {
     this.#session = client.session(place.id, { last: 60 });
     this.#announce = announce;
     this.#bar = element(
@@ -47,7 +50,8 @@ export class TaskView {
     );
     const head = element("header", {}, element("h2", {}, place.title), this.#state);
     const facts = element("div", { class: "facts-row" }, this.#label, this.#count);
-    const progress = element("div", { class: "progress" }, facts, this.#bar, this.#start);
+    this.#question = new RequestView(user, (request, yes) => answer(this.#session, request, yes));
+    const progress = element("div", { class: "progress" }, facts, this.#bar, this.#question.root, this.#start);
     const scroll = element("div", {
       class: "scroll",
       role: "log",
@@ -64,7 +68,7 @@ export class TaskView {
       this.#session.send({ type: "start" });
       this.#scroller.toEnd();
     });
-    this.#older.addEventListener("click", () => void this.#session.older(100).catch(() => {}));
+    this.#older.addEventListener("click", () => void older(this.#session, 100).catch(() => {}));
     this.#session.subscribe(() => this.#draw());
     this.#draw();
   }
@@ -74,6 +78,11 @@ export class TaskView {
     const progress = states.get("progress")?.data as Progress | undefined;
     this.root.dataset["status"] = status;
     this.#drawProgress(progress, outbox.length > 0);
+    this.#question.show(
+      requestsOf({ entries })
+        .filter(({ id }) => id.startsWith(`${progress?.task}:`))
+        .at(-1),
+    );
     if (status === "denied") setText(this.#state, error?.message ?? "Not allowed");
     const first = entries[0]?.offset ?? Number.POSITIVE_INFINITY;
     const before = first < this.#first && this.#lines.size > 0;

@@ -6,7 +6,10 @@ import { optional } from "./optional.ts";
 /** Our client as an application uses it: the public interface, and a page that renders what is new. */
 export function ours(harness: Harness): Harnessed {
   const { host, path, sessions, ours = {} } = harness.config;
-  const options: ClientOptions = { url: `ws://${host}${path}`, token: askToken, log: keepLog, ...optional(ours) };
+  const url = `ws://${host}${path}`;
+  let latest: string | undefined;
+  const token = async () => (latest = await askToken());
+  const options: ClientOptions = { url, token, log: keepLog, ...optional(ours, { url, token: () => latest }) };
   const client = new Client(options);
   const sends: { text: string; at: number; done?: number }[] = [];
   client.onStatus(({ state }) => harness.status(state));
@@ -42,7 +45,7 @@ export function ours(harness: Harness): Harnessed {
     retry: () => client.retryNow(),
     disconnect: () => client.disconnect(),
     entries: (session: string) => open.get(session)?.entries,
-    log: () => client.log?.records,
+    log: () => client.log?.records ?? [],
   };
 }
 

@@ -1,4 +1,5 @@
 import { type Client, type Entry, type RunEntry, type Session, stop, stopOf } from "@holdfast/client";
+import { HoldfastError, queueOf, type Sending } from "@holdfast/client";
 import type { AbstractChat, ChatTransport, UIMessage, UIMessageChunk } from "ai";
 import { follow } from "./follow.ts";
 import { answersOf, type ChatRequest, messageIdOf, requestOf } from "./log.ts";
@@ -221,11 +222,36 @@ async function send<M extends UIMessage>(session: Session, request: ChatRequest<
   const same = ({ data }: { data: unknown }) => JSON.stringify(data) === text;
   if (request.type === "message") {
     const sending = session.outbox.find(same);
-    if (sending) return (await sending.done).offset;
+    if (sending) return placeOf(session, sending);
+    const waits = queueOf(session.snapshot).waiting.find(same);
+    if (waits) return turnOf(session, waits.id);
     const entry = session.entries.findLast((e) => e.kind === "message" && same(e));
     if (entry) return entry.offset;
   }
-  return (await session.send(request).done).offset;
+  return placeOf(session, session.send(request));
+}
+
+/** The offset of a message that was sent, once it is an entry: where users take turns, it may have to wait for that. */
+async function placeOf(session: Session, { id, done }: Sending): Promise<number> {
+  const { offset, state } = await done;
+  return state === undefined ? offset : turnOf(session, id);
+}
+
+/** The offset of a message that waits, once it has its turn; rejects if it is taken out of the queue before. */
+function turnOf(session: Session, id: string): Promise<number> {
+  const mine = (it: { readonly id: string }) => it.id === id;
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const entry = session.entries.findLast(mine);
+      const waits = session.outbox.some(mine) || queueOf(session.snapshot).waiting.some(mine);
+      if (!entry && (waits || session.status !== "live")) return;
+      unsubscribe();
+      if (entry) resolve(entry.offset);
+      else reject(new HoldfastError("withdrawn", "the message was taken out of the queue before it had its turn"));
+    };
+    const unsubscribe = session.subscribe(look);
+    look();
+  });
 }
 
 /** Whether the answer to an entry was stopped, and nobody has begun it: there is nothing to wait for. */

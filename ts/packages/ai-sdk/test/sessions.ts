@@ -7,6 +7,7 @@ import {
   type RunEntry,
   type Sending,
   type Session,
+  type StateEntry,
 } from "@holdfast/client";
 import type { UIMessageChunk } from "ai";
 import { type Fragment, UIEncoder } from "../../producer/src/index.ts";
@@ -18,8 +19,10 @@ export class FakeSession {
   readonly commands: Command[] = [];
   status: Session["status"] = "live";
   error: HoldfastError | undefined;
-  /** Whether what is sent is acknowledged at once. */
+  /** Whether what is sent is acknowledged at once, and whether it then waits for its turn. */
   online = true;
+  busy = false;
+  states: ReadonlyMap<string, StateEntry> = new Map();
   readonly id: string;
   readonly #listeners = new Set<() => void>();
   #told = false;
@@ -57,7 +60,7 @@ export class FakeSession {
     return sending;
   }
 
-  get snapshot(): { readonly entries: readonly Entry[] } {
+  get snapshot(): Pick<Session["snapshot"], "entries" | "states"> {
     return this;
   }
 
@@ -70,7 +73,19 @@ export class FakeSession {
   deliver(): void {
     const sendings = this.outbox as (Sending & { resolve(ack: object): void })[];
     this.outbox = [];
-    for (const s of sendings) s.resolve({ offset: this.write(s.data, s.id), at: 0 });
+    for (const s of sendings) {
+      if (this.busy) this.queue({ id: s.id, data: s.data });
+      s.resolve(this.busy ? { offset: 1, at: 0, state: "queued" } : { offset: this.write(s.data, s.id), at: 0 });
+    }
+  }
+
+  /** This waits for its turn now, and nothing else. */
+  queue(...held: readonly { readonly id: string; readonly data: unknown }[]): void {
+    const queue = held.map((it) => ({ ...it, u: "u", at: 0 }));
+    const base = { offset: 1, id: "", user: "", client: "", at: 0 };
+    const state: StateEntry = { ...base, kind: "state", key: "holdfast:turns", data: { policy: "queue", queue } };
+    this.states = new Map([[state.key, state]]);
+    this.changed();
   }
 
   write(data: unknown, id = ""): number {

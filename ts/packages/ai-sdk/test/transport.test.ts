@@ -1,5 +1,5 @@
 import { Chat } from "@ai-sdk/react";
-import { HoldfastError } from "@holdfast/client";
+import { HoldfastError, queueOf } from "@holdfast/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { beforeEach, describe, expect, it } from "vitest";
 import { HoldfastChatTransport, messagesOf, type StopRequest } from "../src/index.ts";
@@ -73,6 +73,25 @@ describe("a message", () => {
     await second.sent;
     await send().sent;
     expect(session.entries).toHaveLength(1);
+  });
+
+  it("that has to wait for its turn is answered when it has had it, or is an error when it is withdrawn", async () => {
+    session.busy = true;
+    const chat = open();
+    void chat.sendMessage({ text: "hi" });
+    await rest();
+    const [waits] = queueOf(session.snapshot).waiting;
+    expect([chat.status, waits?.data]).toMatchObject(["submitted", { message: { parts: [{ text: "hi" }] } }]);
+    session.queue();
+    session.run("a1", undefined, session.write(waits?.data, waits?.id)).say("Hello").end();
+    await rest();
+    expect([chat.status, ...shown(chat)]).toEqual(["ready", "user: hi", "assistant: Hello"]);
+
+    void chat.sendMessage({ text: "and?" });
+    await rest();
+    session.queue();
+    await rest();
+    expect([chat.status, (chat.error as HoldfastError).code]).toEqual(["error", "withdrawn"]);
   });
 
   it("that the server refuses is an error", async () => {

@@ -90,7 +90,7 @@ export class Client {
     const { url, env = browserEnv(), storage = env.storage, carrier, link = (it) => new Connection(it) } = options;
     const prefix = `holdfast:${url}:`;
     const { outbox = storedOutbox(storage, `${prefix}outbox`) } = options;
-    const open: Env["open"] = carrier?.(env) ?? ((...dial) => env.open(...dial));
+    const open = carrier?.(env) ?? env.open.bind(env);
     const identity = new Identity(env, storage, prefix, options.clientId);
     const parts = { env, open, url, token: new Token(options.token), identity, log: undefined, owner: this.#owner() };
     this.#options = options;
@@ -201,20 +201,21 @@ export class Client {
   }
 
   #take(frame: OwnedFrame): void {
-    const session = "s" in frame ? this.sessions.get(frame.s ?? "") : undefined;
+    const s = ("s" in frame && frame.s) || "";
+    const session = this.sessions.get(s);
     switch (frame.t) {
       case "ack": {
-        const { id, o: offset, at, state } = frame;
-        this.outbox.arrived(id, { offset, at, state });
+        const { id, o: offset } = frame;
+        this.outbox.arrived(id, { ...frame, offset });
         // Where nobody reads the session, or nobody may, no entry will come to take the message's place.
         const { phase, have } = session?.held ?? { phase: "denied", have: 0 };
-        return this.outbox.shown(frame.s, phase === "denied" ? offset : have);
+        return this.outbox.shown(s, phase === "denied" ? offset : have);
       }
       case "page":
         return this.outbox.arrived(frame.id, { offset: 0, at: 0, page: frame });
       case "err":
         if (frame.re !== "sub") return this.outbox.refused(frame);
-        return session?.take({ t: "sub", s: session.id, outcome: "denied", code: frame.code, msg: frame.msg });
+        return session?.take({ t: "sub", s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "signal":
         return session?.takeSignal(frame);
       case "report":

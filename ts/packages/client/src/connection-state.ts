@@ -129,8 +129,7 @@ const backOff = (s: State, reason: string): Step =>
 const anew = (s: State): Step => start({ ...s, attempts: 0, refusals: 0, outageAt: 0, hiddenAt: 0 });
 
 /** The state when all sockets are about to be let go of: browsers count those that were connecting as failed. */
-const parted = (s: State): State =>
-  s.name === "dialing" || (s.second && !s.second.asked) ? spend(s) : s;
+const parted = (s: State): State => (s.name === "dialing" || (s.second && !s.second.asked) ? spend(s) : s);
 
 const hangUp = (s: State): Step => leave(parted(s), { name: "idle" }, "leave");
 
@@ -256,11 +255,13 @@ function takeOver(s: State): Step {
 }
 
 /**
- * The second stands by while the first may still answer. But where that is late, and has not said a word since it was
- * asked, hello says everything at once, which saves a round trip; so it does where a connection cannot stand by.
+ * The second stands by while the first may still answer, or until the server leaves. But where the first is late, and has
+ * not said a word since it was asked, hello says everything at once, which saves a round trip; so it does where a
+ * connection cannot stand by.
  */
 function secondOpened(s: State, { n, single }: Of<"opened">): Step {
-  const standby = !single && (s.heard > s.askedAt || s.now < s.lateAt);
+  const mute = s.name === "doubt" && s.heard <= s.askedAt && s.now >= s.lateAt;
+  const standby = !single && !mute;
   const hello: Effect = { type: "hello", n, standby };
   const second = { n, since: s.second?.since ?? s.now, asked: true };
   return standby ? to(s, { second }, hello) : attach(s, second, drop(s.n), hello);
@@ -290,7 +291,7 @@ const heardInDoubt = (s: State, { n }: Of<"heard">): Step =>
 function beatOrProbe(s: State, event: Event): Step {
   if (s.now >= parkAt(s)) return sleep(s, event);
   if (s.now >= silentAt(s)) return probe(s, event);
-  if (s.now >= s.moveAt) return spent(s) ? to(s, { moveAt: NEVER }) : dialSecond({ ...s, moveAt: NEVER });
+  if (s.now >= s.moveAt) return dialSecond({ ...s, moveAt: NEVER });
   return s.now < s.sent + beatOf(s) ? to(s) : to(s, { sent: s.now }, { type: "ping", n: s.n });
 }
 
@@ -299,22 +300,6 @@ function beatOrProbe(s: State, event: Event): Step {
 /** Another socket is to stand by, at some time that is this client's own, so that not all come at once. */
 const move = (s: State, { spread }: Of<"move">): Step => to(s, s.second ? {} : { moveAt: s.now + s.random * spread });
 
-/** One that cannot stand by takes over at once. */
-function movedOpened(s: State, { n, single }: Of<"opened">): Step {
-  const second = { n, since: s.second?.since ?? s.now, asked: true };
-  const hello: Effect = { type: "hello", n, standby: !single };
-  return single ? attach(s, second, drop(s.n), hello) : to(s, { second }, hello);
-}
-
-/** The first lives on; until it ends there is another try. */
-function movedClosed(s: State): Step {
-  const { n, asked } = s.second ?? { n: s.n, asked: true };
-  return to(asked ? s : spend(s), { second: undefined, moveAt: s.now + MOVE_PAUSE }, drop(n));
-}
-
-const movedUnauthorized = (s: State, { terminal, reason }: Of<"unauthorized">): Step =>
-  terminal ? ended(s, CLOSE_UNAUTHORIZED, reason) : movedClosed(s);
-
 // The end of a socket
 
 /** What a close means, whether it came as a goodbye or as the socket's end. */
@@ -322,7 +307,7 @@ function closed(s: State, event: Of<"closed">): Step {
   const { n, code, after, spread = 0 } = event;
   const reason = event.reason || "connection lost";
   const refusals = s.refusals + 1;
-  if (n !== s.n) return s.name === "live" ? movedClosed(s) : secondClosed(s);
+  if (n !== s.n) return secondClosed(s);
   if (code === CLOSE_UNAUTHORIZED && refusals === 1) return start({ ...parted(s), refusals });
   if (!comesBack(code)) return ended(s, code, reason);
   if (s.name === "live" && s.second) return succeed(s, reason);
@@ -343,12 +328,16 @@ function lost(s: State, reason: string): Step {
   return cut || (stable && !s.hiddenAt) ? start(next, reason) : backOff(next, reason);
 }
 
-/** The first may still answer; until the verdict there is another try, where the failure was only a sleepy radio. */
+/**
+ * The first may still answer; until the verdict there is another try, where the failure was only a sleepy radio. Where the
+ * server is about to leave, there is another one until it does.
+ */
 function secondClosed(s: State): Step {
   const { n, since, asked } = s.second ?? { n: s.n, since: 0, asked: true };
   const next = asked ? s : spend(s);
   const pause = ladder(next, since);
-  const again = pause ? { lateAt: s.now + pause, rung: s.rung + 1 } : { lateAt: NEVER };
+  const later = pause ? { lateAt: s.now + pause, rung: s.rung + 1 } : { lateAt: NEVER };
+  const again = s.name === "live" ? { moveAt: s.now + MOVE_PAUSE } : later;
   return to(next, { ...again, second: undefined }, drop(n));
 }
 
@@ -405,8 +394,8 @@ const TABLE: Table = {
     pong,
     sent: said,
     move,
-    unauthorized: movedUnauthorized,
-    opened: movedOpened,
+    unauthorized: secondUnauthorized,
+    opened: secondOpened,
     closed,
     timer: beatOrProbe,
   },

@@ -1,4 +1,4 @@
-import type { BodyItem, EntryItem, RunItem, RunStatus, StopItem, StopState } from "./wire.ts";
+import type { BodyItem, EntryItem, RequestItem, RunItem, RunStatus, StopItem, StopState } from "./wire.ts";
 
 interface EntryBase {
   /** Where the entry stands in its session: 1, 2, 3 ... */
@@ -107,12 +107,24 @@ export function stopFrom({ id, u = "", c = "", state }: StopItem): RunStop {
   return { id, user: u, client: c, state };
 }
 
+/** What the server's own events have in their data. An application's may have anything there. */
+interface Told {
+  readonly stop?: StopItem & { readonly run?: number; readonly answers?: number };
+  readonly request?: RequestItem;
+}
+
+const toldBy = (entry: Entry | undefined): Told =>
+  (entry?.kind === "event" ? (entry.data as Told | null | undefined) : undefined) ?? {};
+
 /** What an event says of a stop: `run` is missing while there is no run, `answers` where the run answers nothing. */
-export function stopTold(
-  entry: Entry | undefined,
-): (StopItem & { readonly run?: number; readonly answers?: number }) | undefined {
-  const data = entry?.kind === "event" ? (entry.data as { readonly stop?: StopItem } | null | undefined) : undefined;
-  return data?.stop ?? undefined;
+export const stopTold = (entry: Entry | undefined): Told["stop"] => toldBy(entry).stop ?? undefined;
+
+/** What an event says of a request. */
+export const requestTold = (entry: Entry): Told["request"] => toldBy(entry).request ?? undefined;
+
+/** Whether an entry opens a request that nothing among the entries settles. */
+export function isOpenRequest(entry: Entry, entries: readonly Entry[]): boolean {
+  return requestTold(entry)?.state === "open" && !entries.some((later) => requestTold(later)?.o === entry.offset);
 }
 
 /** The run with more at its end. */

@@ -81,4 +81,3 @@ export function withPage(state: SessionState, page: PageFrame, before: number): 
   // A page without items cannot be passed: were more believed then, the reader would ask for it for ever.
   return { ...state, first, more: page.more === true && first < before, entries, states };
 }
-

@@ -11,8 +11,12 @@ export interface Ack {
   readonly offset: number;
   /** When it was committed, by the server's clock, in Unix milliseconds. */
   readonly at: number;
-  /** Of a command: how what it asked for stands. */
+  /** Of a command: how what it asked for stands. Of a message that has to wait for its turn: "queued"; see queueOf. */
   readonly state?: string | undefined;
+  /** Of an answer: another one was first, of this user and client if of anybody. */
+  readonly lost?: boolean | undefined;
+  readonly u?: string | undefined;
+  readonly c?: string | undefined;
   /** @internal Of the asking for a page: what came. */
   readonly page?: PageFrame;
 }

@@ -1,4 +1,4 @@
-import type { Entry } from "./entry.ts";
+import { type Entry, isOpenRequest } from "./entry.ts";
 import type { Cancel, Env } from "./env/env.ts";
 import type { Session } from "./session.ts";
 import type { SessionState } from "./session-state.ts";
@@ -14,7 +14,7 @@ export interface Cached {
   /** From `first` on nothing is missing; whether there is more before it. */
   readonly first: number;
   readonly more: boolean;
-  /** The latest entries, all open runs and the latest state of each key. */
+  /** The latest entries, all open runs and requests, and the latest state of each key. */
   readonly entries: readonly Entry[];
 }
 
@@ -54,12 +54,14 @@ export const cached = (cache: SessionCache) => (env: Env, session: Session) => {
 };
 
 /** What a page may keep of the session, if it has a place to go on from: the last `most` entries, and what is open. */
-function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
+export function cachedOf(state: SessionState, at: number, most: number): Cached | undefined {
   const { epoch, have, tag, entries } = state;
   if (tag === undefined || !epoch) return undefined;
   const last = entries.slice(-most);
   const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
-  const open = entries.slice(0, -most).filter((e) => e.kind === "state" || (e.kind === "run" && e.status === "open"));
+  const open = entries
+    .slice(0, -most)
+    .filter((e) => e.kind === "state" || (e.kind === "run" ? e.status === "open" : isOpenRequest(e, entries)));
   return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
 }
 

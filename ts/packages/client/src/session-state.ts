@@ -173,11 +173,11 @@ class Draft implements Applied {
     if (stop && run && !(run.stop && stop.state === "requested")) this.#put({ ...run, stop: stopFrom(stop) });
   }
 
-  /** An entry at or before the position is a repeat, but for runs and states before the window, and runs that grew. */
+  /** An entry at or before the position is a repeat, but for what matters before the window, and runs that grew. */
   #restated(frame: EntryFrame | RunFrame): void {
     const { entries, states, first } = this.state;
     const entry = entryOf(frame);
-    if (entry?.kind !== "state" && entry?.kind !== "run") return;
+    if (!entry) return;
     const { offset } = entry;
     const run = this.#run(offset);
     if (entry.kind === "run" && run) {

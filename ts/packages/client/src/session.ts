@@ -10,6 +10,11 @@ import type { Outcome, SessionFrame, SignalFrame, SubItem } from "./wire.ts";
 export interface SessionOptions {
   /** How many entries to begin with. The server's default is 50, its limit 1000. */
   readonly last?: number;
+  /**
+   * For how long the server may hold back texts of runs, so that they come in fewer and larger frames, in ms, up to 500. Messages,
+   * states, events, stops and ends are never held back. With tabs() it counts for nothing.
+   */
+  readonly rollup?: number;
 }
 
 /** What a session shows at one time. It does not change; after a change there is another one. */
@@ -48,7 +53,7 @@ const CATCH_UP_BATCH = 200;
 export class Session {
   readonly id: string;
   readonly #client: Client;
-  readonly #last: number | undefined;
+  readonly #options: SessionOptions;
   readonly #listeners = new Listeners<void>();
   readonly #signals = new Listeners<Signal>();
   /** @internal Called when the reading ends. */
@@ -65,10 +70,10 @@ export class Session {
   #flushing: Cancel | undefined;
 
   /** @internal */
-  constructor(client: Client, id: string, { last }: SessionOptions) {
+  constructor(client: Client, id: string, options: SessionOptions) {
     this.#client = client;
     this.id = id;
-    this.#last = last;
+    this.#options = options;
   }
 
   /** Everything at once; the same object until something changes. */
@@ -162,7 +167,7 @@ export class Session {
   /** @internal The subscription for a new connection, or for this one anew. */
   ask(): SubItem {
     this.adopt(asked(this.held));
-    return { s: this.id, last: this.#last, cur: cursorOf(this.#state) };
+    return { s: this.id, ...this.#options, cur: cursorOf(this.#state) };
   }
 
   /** @internal Subscribes anew, where there is a connection. */

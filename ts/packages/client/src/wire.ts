@@ -12,6 +12,7 @@ export const MAX_CURSOR_RUNS = 256;
 export type Outcome = "continuous" | "snapshot" | "lost" | "denied";
 export type RunStatus = "open" | "complete" | "stopped" | "failed" | "interrupted";
 export type StopState = "requested" | "stopped" | "too_late" | "unreachable";
+export type RequestState = "open" | "answered" | "expired" | "withdrawn";
 
 /** How far a reader has come: `r` lists [run, fragment, chain tag] of each open run. */
 export interface Cursor {
@@ -24,6 +25,8 @@ export interface Cursor {
 export interface SubItem {
   readonly s: string;
   readonly last?: number | undefined;
+  /** For how long texts of runs may be held back to come in fewer frames, in ms, up to 500. */
+  readonly rollup?: number | undefined;
   readonly cur?: Cursor | undefined;
 }
 
@@ -68,7 +71,18 @@ export type CommandFrame =
       readonly limit?: number;
     }
   /** Stops a run, or the answer to a message. One of `run` and `answers` is there. */
-  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number };
+  | { readonly t: "stop"; readonly s: string; readonly id: string; readonly run?: number; readonly answers?: number }
+  /** Changes what waits for its turn; `of` is a message by its sender, left out for one's own, and `to` its new place. */
+  | {
+      readonly t: "queue";
+      readonly s: string;
+      readonly id: string;
+      readonly do: "withdraw" | "move";
+      readonly of: { readonly u?: string; readonly id: string };
+      readonly to?: number;
+    }
+  /** Answers a request, by its offset. */
+  | { readonly t: "answer"; readonly s: string; readonly id: string; readonly request: number; readonly data: unknown };
 
 export interface WelcomeFrame {
   readonly t: "welcome";
@@ -138,6 +152,21 @@ export interface StopItem {
   readonly state: StopState;
 }
 
+/** What an event says of a request: that it was opened, or, with its offset in `o`, how it was settled. */
+export interface RequestItem {
+  readonly o?: number;
+  readonly id: string;
+  readonly state: RequestState;
+  readonly run?: number;
+  readonly outlives?: boolean;
+  readonly to?: readonly string[];
+  readonly by?: number;
+  readonly default?: unknown;
+  readonly u?: string;
+  readonly c?: string;
+  readonly data?: unknown;
+}
+
 export interface RunItem {
   readonly t: "run";
   readonly o: number;
@@ -199,8 +228,12 @@ export interface AckFrame {
   readonly g: number;
   readonly at: number;
   readonly dup?: boolean;
-  /** In the answer to a command: how that stands. */
+  /** In the answer to a command: how that stands. Of a message that is no entry: what became of it. */
   readonly state?: string;
+  /** Of an answer: another one was first, of this user and client if of anybody. */
+  readonly lost?: boolean;
+  readonly u?: string;
+  readonly c?: string;
 }
 
 export interface ErrFrame {

@@ -19,12 +19,12 @@ describe("connecting", () => {
     const client = make();
     const seen: string[] = [];
     client.onStatus(({ state }) => seen.push(state));
-    const a = client.session("a", { last: 15 });
+    const a = client.session("a", { last: 15, rollup: 100 });
     const b = client.session("b");
     client.connect();
     await env.settle();
     expect(server.of("hello")).toHaveLength(1);
-    expect(server.of("hello")[0]?.subs).toEqual([{ s: "a", last: 15 }, { s: "b" }]);
+    expect(server.of("hello")[0]?.subs).toEqual([{ s: "a", last: 15, rollup: 100 }, { s: "b" }]);
     expect([a.status, b.status, client.status.state]).toEqual(["live", "live", "live"]);
     expect(seen.at(-1)).toBe("live");
     expect(client.stats).toMatchObject({ user: "anna", connection: "x1", dials: 1, welcomes: 1 });

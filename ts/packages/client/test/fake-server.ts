@@ -4,6 +4,7 @@ import type {
   Cursor,
   EntryItem,
   Outcome,
+  RequestItem,
   RunItem,
   RunStatus,
   ServerFrame,
@@ -87,6 +88,44 @@ export class FakeLog {
     return this.append("event", { stop: { ...stop, ...on } }, by);
   }
 
+  /** Who waits for their turns: while there are any, what is sent waits too. */
+  queue: { readonly id: string; readonly u: string; readonly at: number; readonly data: unknown }[] | undefined;
+
+  showQueue(out: readonly { readonly id: string; readonly u: string; readonly state: string }[] = []) {
+    const queue = this.queue ?? [];
+    const shown = { policy: "queue", turn: queue.length ? 1 : null, queue, ...(out.length && { out }) };
+    return this.append("state", shown, { key: "holdfast:turns" });
+  }
+
+  /** The next one has its turn. */
+  letIn(): void {
+    const next = this.queue?.shift();
+    if (next) this.append("message", next.data, { id: next.id, u: next.u, c: "me" });
+    this.showQueue();
+  }
+
+  ask(id: string, data?: unknown, more: Partial<RequestItem> = {}): number {
+    return this.append("event", { request: { id, state: "open", by: 1_790_000_300_000, data, ...more } }, { id }).o;
+  }
+
+  /** Settles a request, if nothing has: what has is returned, and whether it was this. */
+  settle(
+    o: number,
+    state: string,
+    data: unknown,
+    by: Partial<EntryItem> = {},
+  ): { item: LogEntry["item"]; won: boolean } {
+    const request = (e: LogEntry) => (e.item.data as { readonly request?: RequestItem } | null | undefined)?.request;
+    const before = this.entries.find((e) => request(e)?.o === o);
+    if (before) return { item: before.item, won: by.id !== undefined && before.item.id === by.id };
+    const { u, c } = by;
+    const id = this.entries[o - 1]?.item.id;
+    this.append("event", { request: { o, id, state, data, ...(u && { u }), ...(c && { c }) } }, by);
+    const item = this.entries.at(-1)?.item;
+    if (!item) throw new Error("nothing was appended");
+    return { item, won: true };
+  }
+
   /** The log is deleted, and another one begun. */
   replace(epoch: string): void {
     this.epoch = epoch;
@@ -106,7 +145,9 @@ export class FakeLog {
     }
     const from = Math.max(1, head - (last ?? 50) + 1);
     const outcome: Outcome = head === 0 ? "continuous" : cur && cur.e !== this.epoch ? "lost" : "snapshot";
-    const before = this.entries.slice(0, from - 1).filter((e) => e.run?.status === "open" || this.#isLatest(e));
+    const before = this.entries
+      .slice(0, from - 1)
+      .filter((e) => e.run?.status === "open" || this.#isLatest(e) || this.#asks(e));
     const after = this.entries.slice(from - 1);
     const frames = [...before, ...after].flatMap((e) => this.#standing(e.item.o));
     return [this.#sub(outcome, from, from > 1), ...frames, { t: "live", s, o: head }];
@@ -144,6 +185,11 @@ export class FakeLog {
 
   #isLatest({ item }: LogEntry): boolean {
     return item.k === "state" && !this.entries.some((e) => e.item.key === item.key && e.item.o > item.o);
+  }
+
+  #asks({ item }: LogEntry): boolean {
+    const told = (e: LogEntry["item"]) => (e.data as { readonly request?: RequestItem } | null | undefined)?.request;
+    return told(item)?.state === "open" && !this.entries.some((e) => told(e.item)?.o === item.o);
   }
 
   /** A superseded state is compacted away: the entry after it covers its offset. */
@@ -306,6 +352,10 @@ export class FakeServer {
         return this.#send(frame, pipe);
       case "stop":
         return this.#stop(frame, pipe);
+      case "queue":
+        return this.#queue(frame, pipe);
+      case "answer":
+        return this.#answer(frame, pipe);
       case "page": {
         const { s, id, before = 0, limit = 50 } = frame;
         const log = this.log(s);
@@ -359,8 +409,27 @@ export class FakeServer {
   #send({ s, id, data }: Extract<ClientFrame, { t: "send" }>, pipe: FakePipe): void {
     const refusal = this.refuse(id);
     if (refusal) return this.say({ t: "err", re: "send", s, id, msg: "no", ...refusal }, pipe);
-    const { o, g, dup } = this.log(s).append("message", data, { id, u: "anna", c: "me" });
+    const log = this.log(s);
+    if (log.queue) {
+      const dup = log.queue.some((held) => held.id === id);
+      if (!dup) log.queue.push({ id, u: "anna", at: this.#env.now(), data });
+      const { o, g } = dup ? { o: log.head, g: log.head * 7 } : log.showQueue();
+      if (this.acks)
+        this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }), state: "queued" }, pipe);
+      return;
+    }
+    const { o, g, dup } = log.append("message", data, { id, u: "anna", c: "me" });
     if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), ...(dup && { dup }) }, pipe);
+  }
+
+  #answer({ s, id, request, data }: Extract<ClientFrame, { t: "answer" }>, pipe: FakePipe): void {
+    const refusal = this.refuse(id);
+    if (refusal) return this.say({ t: "err", re: "answer", s, id, msg: "no", ...refusal }, pipe);
+    const { item, won } = this.log(s).settle(request, "answered", data, { id, u: "anna", c: "me" });
+    const told = item.data as { readonly request: { readonly state: string } };
+    const ack = { t: "ack", s, id, o: item.o, g: item.g, at: item.at, state: told.request.state } as const;
+    const { u, c } = item;
+    if (this.acks) this.say(won ? ack : { ...ack, lost: true, ...(u && { u }), ...(c && { c }) }, pipe);
   }
 
   #stop({ s, id, run, answers }: Extract<ClientFrame, { t: "stop" }>, pipe: FakePipe): void {
@@ -370,5 +439,16 @@ export class FakeServer {
     const on = { ...(run !== undefined && { run }), ...(answers !== undefined && { answers }) };
     const { o, g } = this.log(s).stop({ id, u: "anna", c: "me", state }, on);
     if (this.acks) this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
+  }
+
+  #queue({ s, id, of, to, do: what }: Extract<ClientFrame, { t: "queue" }>, pipe: FakePipe): void {
+    const log = this.log(s);
+    const held = log.queue?.find((it) => it.id === of.id && it.u === (of.u ?? "anna"));
+    if (!held) return this.say({ t: "err", re: "queue", s, id, code: "conflict", msg: "it has had its turn" }, pipe);
+    log.queue = log.queue?.filter((it) => it !== held);
+    if (what === "move") log.queue?.splice(to ?? 0, 0, held);
+    const state = what === "move" ? "moved" : "withdrawn";
+    const { o, g } = log.showQueue(what === "move" ? [] : [{ id: held.id, u: held.u, state }]);
+    this.say({ t: "ack", s, id, o, g, at: this.#env.now(), state }, pipe);
   }
 }

@@ -62,11 +62,18 @@ function typed(frame: Golden["frame"]): ClientFrame {
       const { id, s, before, after, limit } = f;
       return { t: "page", id, s, ...(before && { before }), ...(after && { after }), ...(limit && { limit }) };
     }
+    case "answer":
+      return { t: "answer", s: f.s, id: f.id, request: f.request, data: f.data };
     case "send":
       return { t: "send", s: f.s, id: f.id, data: f.data };
     case "stop": {
       const { s, id, run, answers } = f;
       return { t: "stop", s, id, ...(run && { run }), ...(answers && { answers }) };
+    }
+    case "queue": {
+      const { s, id, of, to } = f;
+      const ref = { ...(of.u && { u: of.u }), id: of.id };
+      return { t: "queue", s, id, do: f.do, of: ref, ...(to !== undefined && { to }) };
     }
     case "signal":
       return { t: "signal", s: f.s, data: f.data };
@@ -80,8 +87,8 @@ function typed(frame: Golden["frame"]): ClientFrame {
   }
 }
 
-function sub({ s, last, cur }: SubItem) {
-  const item = { s, ...(last !== undefined && { last }) };
+function sub({ s, last, rollup, cur }: SubItem) {
+  const item = { s, ...(last !== undefined && { last }), ...(rollup && { rollup }) };
   return cur ? { ...item, cur: { e: cur.e, o: cur.o, g: cur.g, ...(cur.r && { r: cur.r }) } } : item;
 }
 

@@ -32,6 +32,10 @@ const OPENING = 2_000;
 const ROUND = 15_000;
 const LIFE = 150_000;
 
+/** With so many, those that have arrived are taken out of the tab's storage together, after so many ms. */
+const MANY = 50;
+const PAUSE = 250;
+
 const STORE = "messages";
 
 /**
@@ -69,6 +73,7 @@ class DurableOutbox implements OutboxStore {
   /** What an earlier page of this tab has left in the tab's storage, until it is handed over. */
   #left: readonly Row[] = [];
   #timer: Cancel | undefined;
+  #spilling: Cancel | undefined;
 
   constructor(env: Env, { scope = "", indexedDB = indexedDatabases(), locks = webLocks() }: DurableOutboxOptions) {
     this.#env = env;
@@ -96,11 +101,15 @@ class DurableOutbox implements OutboxStore {
   put(kept: Kept): void {
     const { id } = kept;
     this.#rows.set(id, this.#mine({ n: this.#next(), from: this.#own, ...this.#rows.get(id), id, kept }));
+    this.#spill();
     this.#write(id);
   }
 
   remove(id: string): void {
     this.#rows.delete(id);
+    if (this.#rows.size < MANY) this.#spill();
+    // To write what is left of many after each one would take the longer the more there are.
+    else this.#spilling ??= this.#env.timer(() => this.#spill(), PAUSE);
     this.#write(id);
   }
 
@@ -108,6 +117,7 @@ class DurableOutbox implements OutboxStore {
   close(): void {
     this.#closed = true;
     this.#timer?.();
+    this.#spilling?.();
     this.#living?.close();
   }
 
@@ -203,12 +213,12 @@ class DurableOutbox implements OutboxStore {
 
   #writeAll(): void {
     for (const row of this.#rows.values()) this.#rows.set(row.id, this.#mine(row));
+    this.#spill();
     this.#write(...this.#rows.keys());
   }
 
   /** Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. */
   #write(...ids: readonly string[]): void {
-    this.#spill();
     const transaction = this.#db.begin("readwrite");
     if (!transaction) return void (this.#safe = false);
     for (const id of ids) {
@@ -228,6 +238,8 @@ class DurableOutbox implements OutboxStore {
    * though it was committed, and the next page must not wait for a database that is slow to open.
    */
   #spill(): void {
+    this.#spilling?.();
+    this.#spilling = undefined;
     const rows = [...this.#left, ...this.#rows.values()];
     this.#env.storage.set(`${this.#name}:rest`, rows.length ? JSON.stringify(rows) : null);
   }

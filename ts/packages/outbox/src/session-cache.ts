@@ -43,8 +43,8 @@ const HEADS = "heads";
 const BODIES = "bodies";
 
 /**
- * Keeps the recent part of each session in IndexedDB, so that a page shows it at once after a reload. Give it as the option
- * `cache` of a client. Of sessions the least recently used are forgotten first. Without a database it keeps nothing.
+ * Keeps the recent part of each session in IndexedDB, so that a page shows it at once after a reload. Give `cached(it)` as
+ * the option `cache` of a client. Of sessions the least recently used are forgotten first. Without a database it keeps nothing.
  */
 export function sessionCache(options: SessionCacheOptions = {}): ClearableCache {
   const {

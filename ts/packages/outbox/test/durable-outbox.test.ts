@@ -85,6 +85,24 @@ describe("one tab", () => {
     expect(again.lasts).toBe("browser");
   });
 
+  it("takes many that arrive out of the tab's storage together", async () => {
+    const browser = new FakeBrowser();
+    const page = browser.page();
+    const store = await opened(page, browser);
+    const ids = Array.from({ length: 120 }, (_, i) => `m${i}`);
+    for (const id of ids) store.put(kept(id));
+    const set = vi.spyOn(page.env.storage, "set");
+    for (const id of ids.slice(0, 60)) store.remove(id);
+    expect(set).not.toHaveBeenCalled();
+    await browser.advance(500);
+    expect(set).toHaveBeenCalledOnce();
+    expect(page.storage.get("holdfast:outbox::rest")).not.toContain('"m59"');
+    for (const id of ids.slice(60)) store.remove(id);
+    expect(page.storage.has("holdfast:outbox::rest")).toBe(false);
+    store.close?.();
+    expect(page.env.timers).toBe(0);
+  });
+
   it("keeps the order though the database opens late", async () => {
     const browser = new FakeBrowser();
     const first = browser.page();

@@ -32,12 +32,12 @@ describe("the package", () => {
 
   it("can be imported and used where there is no browser", async () => {
     const { durableOutbox, sessionCache } = await import("../src/index.ts");
-    const { Client } = await import("../../client/src/index.ts");
+    const { cached, Client } = await import("../../client/src/index.ts");
     const client = new Client({
       url: "wss://host/v1/ws",
       token: "tok",
       outbox: durableOutbox(),
-      cache: sessionCache(),
+      cache: cached(sessionCache()),
     });
     client.session("chat");
     expect(client.keeps).not.toBe("browser");

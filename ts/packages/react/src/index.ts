@@ -1,4 +1,6 @@
-import type { Client, Sending, Session, SessionOptions, SessionSnapshot, Signal, Status } from "@holdfast/client";
+import { older, stop } from "@holdfast/client";
+import type { Client, Sending, Session, SessionOptions, SessionSnapshot } from "@holdfast/client";
+import type { Signal, Status, StopState, StopTarget } from "@holdfast/client";
 import { useCallback, useEffect, useRef } from "react";
 import { hold, peek } from "./held.ts";
 import { useSelected } from "./selected.ts";
@@ -65,7 +67,12 @@ export function useSend(client: Client, id: string): (data: unknown) => Sending 
 
 /** A function that gets entries before the first, and tells whether there are still more. */
 export function useOlder(client: Client, id: string): (limit?: number) => Promise<boolean> {
-  return useCallback((limit) => using(client, id, (session) => session.older(limit)), [client, id]);
+  return useCallback((limit) => using(client, id, (session) => older(session, limit)), [client, id]);
+}
+
+/** A function that asks for a run to stop, or the answer to a message. An unmounted component stops nothing. */
+export function useStop(client: Client, id: string): (target: StopTarget) => Promise<StopState> {
+  return useCallback((target) => using(client, id, (session) => stop(session, target)), [client, id]);
 }
 
 /** A function that tells whoever is connected, and keeps nothing. */

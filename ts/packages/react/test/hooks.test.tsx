@@ -1,12 +1,12 @@
 // @vitest-environment happy-dom
-import { Client, type SessionSnapshot } from "@holdfast/client";
+import { Client, type SessionSnapshot, type StopState } from "@holdfast/client";
 import { act, memo, type ReactNode, StrictMode } from "react";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeEnv } from "../../client/test/fake-env.ts";
 import { FakeServer } from "../../client/test/fake-server.ts";
-import { useOlder, useSend, useSession, useSignal, useStatus } from "../src/index.ts";
+import { useOlder, useSend, useSession, useSignal, useStatus, useStop } from "../src/index.ts";
 
 let env: FakeEnv;
 let server: FakeServer;
@@ -225,6 +225,25 @@ describe("what a component does", () => {
     does.signal?.("typing");
     await settle();
     expect(server.of("signal")).toMatchObject([{ s: "chat", data: "typing" }]);
+  });
+});
+
+describe("useStop", () => {
+  it("asks for a stop, which an unmounted component does not", async () => {
+    const run = server.log("chat").openRun();
+    const does: { stop?: (target: { run: number }) => Promise<StopState> } = {};
+    function Button() {
+      does.stop = useStop(client, "chat");
+      return null;
+    }
+    await connected();
+    await show([<Chat key="1" />, <Button key="2" />]);
+    await show(<Chat />);
+    expect(server.of("stop")).toEqual([]);
+    const stopped = does.stop?.({ run });
+    await settle();
+    expect(await stopped).toBe("requested");
+    expect(server.of("stop")).toMatchObject([{ s: "chat", run }]);
   });
 });
 

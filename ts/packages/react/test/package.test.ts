@@ -14,7 +14,7 @@ describe("the package", () => {
       minify: true,
       format: "esm",
       target: "es2022",
-      external: ["react"],
+      external: ["react", "@holdfast/client"],
       write: false,
     });
     const size = gzipSync(outputFiles[0]?.contents ?? "", { level: 9 }).length;
@@ -22,11 +22,14 @@ describe("the package", () => {
     expect(size).toBeLessThanOrEqual(1024);
   });
 
-  it.each(sources)("$name imports only its own, React and the client's types, and has no any", ({ text }) => {
-    for (const [line, from] of text.matchAll(/^.* from "([^"]+)"/gm)) {
-      if (from?.startsWith("./") || from === "react") continue;
-      expect(line).toMatch(/^import type .* from "@holdfast\/client"/);
-    }
-    expect(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")).not.toMatch(/\bany\b/);
-  });
+  it.each(sources)(
+    "$name imports only its own, React, and of the client older() and types, and has no any",
+    ({ text }) => {
+      for (const [line, from] of text.matchAll(/^.* from "([^"]+)"/gm)) {
+        if (from?.startsWith("./") || from === "react") continue;
+        expect(line).toMatch(/^import (type .*|\{ older, stop \}) from "@holdfast\/client"/);
+      }
+      expect(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")).not.toMatch(/\bany\b/);
+    },
+  );
 });

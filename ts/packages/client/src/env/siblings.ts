@@ -9,13 +9,13 @@ export interface Siblings {
   /** Opens a channel: what is posted on it, all others of its name hear, in the order posted, and the poster does not. */
   channel(name: string, on: (message: unknown) => void): Channel;
   /**
-   * Waits for a lock, shares it with others who would share it, or takes it from whoever has it. `got` once it is held,
-   * `lost` if it is taken away then. The cancel gives it back, or stops waiting; so does the end of the page.
+   * Waits for a lock, tries whether it is free, or takes it from whoever has it. `got` once it is held, `lost` if it was not
+   * free, or is taken away. The cancel gives it back, or stops waiting; so does the end of the page.
    */
   lock(name: string, how: LockMode, on: LockEvents): Cancel;
 }
 
-export type LockMode = "wait" | "share" | "steal";
+export type LockMode = "wait" | "try" | "steal";
 
 export interface Channel {
   post(message: unknown): void;
@@ -65,16 +65,15 @@ function lock(name: string, how: LockMode, { got, lost }: LockEvents): Cancel {
   let over = false;
   let release = () => {};
   const giveUp = new AbortController();
-  const held = () => {
-    if (over) return undefined;
+  const held = (lock: Lock | null) => {
+    if (over || !lock) return void (over || lost());
     got();
     return new Promise<void>((resolve) => {
       release = resolve;
     });
   };
-  const mode = how === "share" ? "shared" : "exclusive";
-  const options = how === "steal" ? { steal: true } : { mode, signal: giveUp.signal };
-  navigator.locks.request(name, options as LockOptions, held).catch(() => over || lost());
+  const kinds = { wait: { signal: giveUp.signal }, try: { ifAvailable: true }, steal: { steal: true } };
+  navigator.locks.request(name, kinds[how], held).catch(() => over || lost());
   return () => {
     over = true;
     giveUp.abort();

@@ -1,5 +1,5 @@
 /** How a leader answers a tab's subscription out of what it holds itself, as a server would out of the log. */
-import type { Entry } from "../entry.ts";
+import { type Entry, isOpenRequest } from "../entry.ts";
 import type { SessionState } from "../session-state.ts";
 import type { BodyItem, Cursor, EntryFrame, RunFrame, SessionFrame, SubFrame, SubItem } from "../wire.ts";
 
@@ -34,8 +34,10 @@ export function answer(held: Held, sub: SubItem, force: boolean): readonly Sessi
   if (recent.length < count && more && !force) return "older";
   const shown = recent.slice(-count);
   const from = shown.length < recent.length ? (shown[0]?.offset ?? first) : first;
-  // Open runs and the latest states matter wherever they stand.
-  const before = entries.filter((e) => e.offset < from && (e.kind === "state" || isOpen(e)));
+  // Open runs, open requests and the latest states matter wherever they stand.
+  const before = entries.filter(
+    (e) => e.offset < from && (e.kind === "state" || isOpen(e) || isOpenRequest(e, entries)),
+  );
   const outcome = cur?.e && cur.e !== epoch ? "lost" : "snapshot";
   const sent = answered(s, outcome, epoch, from, have, more || from > first);
   return [sent, ...before.map((e) => frameOf(s, e, 0)), ...rest(held, s, from - 1), { t: "live", s, o: have }];

@@ -2,8 +2,8 @@ import type { Env } from "../env/env.ts";
 import type { Channel, Siblings } from "../env/siblings.ts";
 import type { Message } from "./messages.ts";
 
-/** How long a channel may take to carry a message to its own page, in ms. */
-const TIMEOUT = 100;
+/** How long a channel may take to carry a message to its own page, in ms. A machine that is busy is not deaf. */
+const TIMEOUT = 500;
 
 /**
  * What this tab says to the others, and they to it. What is for one tab goes by a channel of that tab's: each of thirty tabs

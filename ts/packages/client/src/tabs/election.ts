@@ -5,8 +5,8 @@
  *
  *     leader seen      | visible and fresh | hidden and fresh | stale         | none
  *     -----------------+-------------------+------------------+---------------+-----------------------
- *     I am visible     | follow            | steal, or follow | steal, or be  | steal after a moment,
- *                      |                   | if I may not     | alone         | or be alone
+ *     I am visible     | follow            | steal, or follow | steal, or be  | steal, after a moment if
+ *                      |                   | if I may not     | alone         | none resigned, or be alone
  *     I am hidden      | follow            | follow           | wait for the  | wait for the lock, after
  *                      |                   |                  | lock          | those who are visible
  *
@@ -21,8 +21,9 @@ export interface Sight {
   /** Whether this tab holds the lock. */
   readonly granted: boolean;
   readonly leader: { readonly visible: boolean; readonly at: number } | undefined;
-  /** Since when there is no leader. */
+  /** Since when there is no leader, and whether the last one has said so. */
   readonly vacant: number;
+  readonly resigned: boolean;
   /** When this tab took over from another. */
   readonly steals: readonly number[];
 }
@@ -41,8 +42,10 @@ export function decide(s: Sight): Verdict {
   if (s.deaf) return "alone";
   if (s.leading || s.granted) return "lead";
   if (!s.leader) {
-    if (s.now - s.vacant < MOMENT) return s.visible ? "wait" : "follow";
-    if (!s.visible) return "wait";
+    const fresh = s.now - s.vacant < MOMENT;
+    if (!s.visible) return fresh ? "follow" : "wait";
+    // To wait for a lock that a page is giving back, on its way to the back/forward cache, may throw the page out of it.
+    if (fresh && !(s.resigned && maySteal(s))) return "wait";
     return maySteal(s) ? "steal" : "alone";
   }
   const fresh = isFresh(s.leader.at, s.now);

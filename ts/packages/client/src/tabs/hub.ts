@@ -1,5 +1,5 @@
-import type { Cancel } from "../env/env.ts";
-import type { OwnedFrame } from "../link.ts";
+import type { Cancel, Env } from "../env/env.ts";
+import type { Link, OwnedFrame } from "../link.ts";
 import { withPage } from "../older.ts";
 import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
 import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
@@ -8,29 +8,19 @@ import { answer } from "./answer.ts";
 /** What a hub asks of the tab that it lives in. */
 export interface HubOwner {
   readonly tab: string;
-  /** The client id that all of its frames to the server carry. */
-  readonly client: string;
-  /** Who they are all signed in as. */
-  user(): string;
-  /** Whether the server can be written to. */
-  open(): boolean;
-  write(frame: ClientFrame): void;
   /** To the tab that it lives in, at once. */
   here(frame: OwnedFrame): void;
   /** To one tab, or to all others. */
   tell(frames: readonly OwnedFrame[], to?: string): void;
-  /** Calls back once a tab is gone, however it went. */
-  gone(tab: string, run: () => void): Cancel;
-  soon(run: () => void): void;
-  timer(run: () => void, ms: number): Cancel;
-  now(): number;
+  /** Looks whether a tab is gone, and calls back if it is. */
+  gone(tab: string, run: () => void): void;
 }
 
-/** A tab that has joined, and what ends the looking after it. */
-interface Joined {
-  visible: boolean;
-  readonly forget: Cancel;
-}
+/**
+ * How often to look whether a tab that said nothing of its end is gone, in ms. To look is to ask for its lock: a lock that
+ * others always wait for would keep the tab out of the back/forward cache.
+ */
+const LOOK = 15_000;
 
 interface Ask {
   readonly tab: string;
@@ -72,16 +62,25 @@ const PACE_HIDDEN = 200;
  * something is missing it asks again.
  */
 export class Hub {
+  readonly #env: Pick<Env, "now" | "soon" | "timer">;
+  /** The client id that all of its frames to the server carry. */
+  readonly #client: string;
   readonly #owner: HubOwner;
+  /** What the server is written to by. It is given once, before anything happens. */
+  line!: Pick<Link, "open" | "send" | "stats">;
   readonly #rooms = new Map<string, Room>();
-  readonly #joined = new Map<string, Joined>();
+  /** The other tabs that have joined, and whether somebody looks at them. */
+  readonly #joined = new Map<string, boolean>();
+  #lookedAt = 0;
   /** What all others are still to be told, when they were told last, and when they will be. */
   #out: OwnedFrame[] = [];
   #toldAt = 0;
   #telling: Cancel | undefined;
   #joining: { readonly tab: string; readonly frames: OwnedFrame[] } | undefined;
 
-  constructor(owner: HubOwner) {
+  constructor(env: Pick<Env, "now" | "soon" | "timer">, client: string, owner: HubOwner) {
+    this.#env = env;
+    this.#client = client;
     this.#owner = owner;
   }
 
@@ -95,7 +94,6 @@ export class Hub {
   /** Tells what there is to tell, and nothing after that. */
   end(): void {
     this.#flush();
-    for (const { forget } of this.#joined.values()) forget();
   }
 
   // From the connection
@@ -155,10 +153,7 @@ export class Hub {
 
   /** A tab begins anew: with these, and nothing that it had asked for before. */
   join(tab: string, subs: readonly SubItem[], visible: boolean): void {
-    if (tab !== this.#owner.tab) {
-      const forget = this.#joined.get(tab)?.forget ?? this.#owner.gone(tab, () => this.leave(tab));
-      this.#joined.set(tab, { visible, forget });
-    }
+    if (tab !== this.#owner.tab) this.#joined.set(tab, visible);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     // What can be answered at once goes together. It may be nothing: that is the sign of life that the tab waits for.
     const frames: OwnedFrame[] = [];
@@ -171,14 +166,11 @@ export class Hub {
 
   /** Whether somebody looks at a tab. */
   see(tab: string, visible: boolean): void {
-    const joined = this.#joined.get(tab);
-    if (!joined) return;
-    joined.visible = visible;
+    if (this.#joined.has(tab)) this.#joined.set(tab, visible);
     if (visible) this.#flush();
   }
 
   leave(tab: string): void {
-    this.#joined.get(tab)?.forget();
     this.#joined.delete(tab);
     for (const room of this.#rooms.values()) this.#forget(room, tab);
     this.#sweep();
@@ -195,16 +187,21 @@ export class Hub {
         return this.#sweep();
       }
       case "page":
-        return this.#owner.write({ ...frame, id: `${tab}/${frame.id}` });
+        return this.line.send({ ...frame, id: `${tab}/${frame.id}` });
       case "signal":
         // The server tells the other connections; the other tabs on this one are told here.
-        this.#broadcast({ ...frame, u: this.#owner.user(), c: client });
+        this.#broadcast({ ...frame, u: this.line.stats.user, c: client });
     }
-    this.#owner.write(frame);
+    this.line.send(frame);
   }
 
-  /** Answers those who have waited for too long. */
+  /** Answers those who have waited for too long, and leaves those who are gone. */
   tick(): void {
+    const now = this.#env.now();
+    if (Math.abs(now - this.#lookedAt) >= LOOK) {
+      this.#lookedAt = now;
+      for (const tab of this.#joined.keys()) this.#owner.gone(tab, () => this.leave(tab));
+    }
     for (const [s, room] of this.#rooms) if (room.asks.length && room.page === undefined) this.#serve(s, room);
   }
 
@@ -219,7 +216,7 @@ export class Hub {
     let room = this.#rooms.get(s);
     if (!room) this.#rooms.set(s, (room = this.#room(sub.last, UNREAD)));
     room.readers.add(tab);
-    room.asks = [...room.asks.filter((ask) => ask.tab !== tab), { tab, sub, at: this.#owner.now() }];
+    room.asks = [...room.asks.filter((ask) => ask.tab !== tab), { tab, sub, at: this.#env.now() }];
     room.pages = PAGES;
     // Who is denied may have been let in meanwhile.
     if (this.#unasked(room) || room.state.phase === "denied") return this.#subscribe(s, room);
@@ -235,7 +232,7 @@ export class Hub {
     for (const [s, room] of this.#rooms) {
       if (room.readers.size) continue;
       this.#rooms.delete(s);
-      this.#owner.write({ t: "unsub", s });
+      this.line.send({ t: "unsub", s });
     }
   }
 
@@ -246,7 +243,7 @@ export class Hub {
   }
 
   #subscribe(s: string, room: Room): void {
-    if (this.#owner.open()) this.#owner.write({ t: "sub", ...this.#ask(s, room) });
+    if (this.line.open) this.line.send({ t: "sub", ...this.#ask(s, room) });
   }
 
   #take(frame: SessionFrame): void {
@@ -269,7 +266,7 @@ export class Hub {
     const waiting: Ask[] = [];
     let older = false;
     for (const ask of room.asks) {
-      const late = this.#owner.now() - ask.at >= AHEAD;
+      const late = this.#env.now() - ask.at >= AHEAD;
       const frames = answer(room, ask.sub, false);
       const given = frames === "older" ? room.pages < 1 : frames === "later" && late;
       if (typeof frames !== "string") this.#reply(ask.tab, frames);
@@ -283,7 +280,7 @@ export class Hub {
     if (!older) return;
     room.pages--;
     room.page = room.state.first;
-    this.#owner.write({ t: "page", id: `/${s}`, s, before: room.page, limit: PAGE });
+    this.line.send({ t: "page", id: `/${s}`, s, before: room.page, limit: PAGE });
   }
 
   #paged(frame: PageFrame): void {
@@ -312,7 +309,7 @@ export class Hub {
   }
 
   /**
-   * The server knows all tabs as one client. The ids of messages and stops begin with the client that the tab is to itself,
+   * The server knows all tabs as one client. The ids of messages, stops and answers begin with the client that the tab is to itself,
    * and so each is shown as who it is.
    */
   #named(frame: SessionFrame): SessionFrame {
@@ -327,7 +324,7 @@ export class Hub {
   }
 
   #author<T extends { readonly id?: string; readonly c?: string }>(by: T): T {
-    const end = by.c === this.#owner.client ? (by.id?.lastIndexOf(":") ?? 0) : 0;
+    const end = by.c === this.#client ? (by.id?.lastIndexOf(":") ?? 0) : 0;
     return end > 0 ? { ...by, c: by.id?.slice(0, end) } : by;
   }
 
@@ -340,12 +337,12 @@ export class Hub {
     this.#owner.here(frame);
     if (!this.#joined.size) return;
     this.#out.push(frame);
-    const pace = [...this.#joined.values()].some(({ visible }) => visible) ? PACE_VISIBLE : PACE_HIDDEN;
-    const wait = this.#toldAt + pace - this.#owner.now();
+    const pace = [...this.#joined.values()].includes(true) ? PACE_VISIBLE : PACE_HIDDEN;
+    const wait = this.#toldAt + pace - this.#env.now();
     const flush = () => this.#flush();
     // A hidden tab's timers are late. The frames that come are not, so they look whether it is time.
-    if (wait <= 0 || wait > pace) this.#owner.soon(flush);
-    else this.#telling ??= this.#owner.timer(flush, wait);
+    if (wait <= 0 || wait > pace) this.#env.soon(flush);
+    else this.#telling ??= this.#env.timer(flush, wait);
   }
 
   #flush(): void {
@@ -354,7 +351,7 @@ export class Hub {
     const frames = this.#out;
     if (!frames.length) return;
     this.#out = [];
-    this.#toldAt = this.#owner.now();
+    this.#toldAt = this.#env.now();
     this.#owner.tell(frames);
   }
 }

@@ -54,18 +54,11 @@ export class Leadership {
     this.#env = env;
     this.#identity = identity;
     this.#owner = owner;
-    this.hub = new Hub({
+    this.hub = new Hub(env, identity.id, {
       tab,
-      client: identity.id,
-      user: () => this.#welcome?.user ?? "",
-      open: () => this.connection.open,
-      write: (frame) => this.connection.send(frame),
       here: (frame) => this.#over || owner.here(frame),
       tell: (frames, to) => this.#over || owner.tell(frames, to),
-      gone: (name, run) => owner.gone(name, run),
-      soon: (run) => env.soon(run),
-      timer: (run, ms) => env.timer(run, ms),
-      now: () => env.now(),
+      gone: owner.gone,
     });
     // What is over tells nobody anything: its last words would be taken for its successor's.
     const still = (run: () => void) => {
@@ -103,6 +96,7 @@ export class Leadership {
         upToDate: () => this.hub.upToDate(),
       },
     });
+    this.hub.line = this.connection;
   }
 
   get lease(): Lease {

@@ -5,6 +5,7 @@ import type { LinkParts, OwnedFrame } from "../link.ts";
 import type { ClientFrame, SubItem } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
+import { isDialing, keepLease, keptLease } from "./kept-lease.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
 import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
@@ -12,6 +13,8 @@ import { Seat } from "./seat.ts";
 import { SharedToken } from "./shared-token.ts";
 
 const TICK = 1_000;
+/** How often a tab that is seen looks whether the leader has crashed, in ms. */
+const TRY = 250;
 /** A leader that has not answered a join by then, in ms, does not hear, whatever its leases say. */
 const JOIN_TIMEOUT = 500;
 /** How long several tabs that might take over wait for each other at most, while the old leader still serves. */
@@ -23,10 +26,11 @@ const GRACE = 300;
 export interface MemberOwner {
   /** This tab has whom to take its frames from. */
   fed(): void;
-  /** Nobody hears this tab, or it may not take over where it would have to: it needs a connection of its own. */
-  alone(): void;
-  /** The server knows this tab as somebody else than its token says: it must not share anything. */
-  stranger(): void;
+  /**
+   * It needs a connection of its own: for now, since nobody hears it or it may not take over where it would have to; for
+   * good, since the server knows it as somebody else than its token says, and it must not share anything.
+   */
+  alone(forGood: boolean): void;
   /** A token has come: throws where it is another user's. */
   token(token: string): void;
 }
@@ -54,7 +58,9 @@ export class Member {
   #over = false;
   /** When it was looked who leads, and whether anybody saw this tab then. */
   #looked = { at: 0, visible: false };
+  #wokeAt = 0;
   #stealAt = 0;
+  #trying: Cancel | undefined;
 
   /** This tab's own lock, by which a leader learns of its end. */
   readonly #alive: Cancel;
@@ -87,13 +93,13 @@ export class Member {
     this.#scope = `holdfast:${url}:${user}`;
     this.#bus = new Bus(siblings, env, this.#scope, this.#me, (message) => this.#hear(message));
     this.#roster = new Roster(env);
-    this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#evaluate());
+    this.#seat = new Seat(siblings, `${this.#scope}:lead`, () => this.#inherit());
     const came = (token: string) => {
       owner.token(token);
       if (this.#led?.welcome) this.#say({ m: "token", token });
     };
     this.#token = new SharedToken({ env, siblings, name: `${this.#scope}:token`, own: parts.token, came });
-    const kept = parse(siblings.storage.get(`${this.#scope}:lease`));
+    const kept = keptLease(siblings.storage, this.#scope);
     // Not the promise of an hour ago: only one that is still good.
     if (kept && isFresh(kept.at, env.now())) this.#roster.set(kept);
     // The lock first: a leader that finds it free would take this tab for gone.
@@ -152,8 +158,15 @@ export class Member {
     if (this.#over || bus.testing) return;
     const now = this.#env.now();
     const visible = this.#env.visible();
-    const appeared = visible && !this.#looked.visible;
-    this.#forgive(now, visible);
+    const looked = this.#looked;
+    const appeared = visible && !looked.visible;
+    this.#looked = { at: now, visible };
+    // After a sleep every lease has lapsed, also that of a leader that wakes with this tab, and has yet to say so.
+    if (!appeared && visible && now - looked.at >= SLEPT) {
+      this.#wokeAt = now;
+      this.#later(GRACE);
+    }
+    if (Math.abs(now - this.#wokeAt) < GRACE) return;
     const leader = roster.incumbent;
     const verdict = decide({
       now,
@@ -163,26 +176,36 @@ export class Member {
       granted: seat.granted,
       leader,
       vacant: roster.vacant,
+      resigned: roster.resigned,
       steals: this.#steals,
     });
     if (verdict === "lead" && !this.#led) this.#lead();
-    if (verdict === "alone") return this.#owner.alone();
+    if (verdict === "alone") return this.#owner.alone(false);
     // Several tabs that are seen may find the same; one that has just been shown is the only one.
-    if (verdict === "steal") this.#stealSoon(!appeared && leader !== undefined && isFresh(leader.at, now));
-    if (!this.#led) seat.queue(verdict === "wait" || (verdict === "follow" && visible));
+    if (verdict === "steal") this.#stealSoon(!appeared && (leader ? isFresh(leader.at, now) : roster.resigned));
+    if (!this.#led) seat.queue(verdict === "wait");
+    if (!this.#led && verdict === "follow" && visible && leader) this.#try();
     if (!leader && now - roster.vacant < MOMENT) this.#later(MOMENT);
     this.#follow();
   }
 
-  /** A machine that slept finds every lease lapsed, also that of a leader that slept and woke with it. */
-  #forgive(now: number, visible: boolean): void {
-    const [roster, looked] = [this.#roster, this.#looked];
-    const leader = roster.incumbent;
-    const slept = looked.visible && visible && now - looked.at >= SLEPT;
-    this.#looked = { at: now, visible };
-    if (!slept || !leader?.visible || !isFresh(leader.at, looked.at)) return;
-    roster.set({ ...leader, at: now - SLEPT + GRACE });
-    this.#later(GRACE + 1);
+  /** The lock was free: whoever led is gone, and may have had no time to say so. */
+  #inherit(): void {
+    const { incumbent } = this.#roster;
+    if (!this.#led && incumbent) {
+      this.#roster.gone(incumbent.tab);
+      this.#bus.post({ m: "resign", tab: incumbent.tab });
+    }
+    this.#evaluate();
+  }
+
+  /** The lock is free if the leader has crashed. It is not waited for: see LOOK of hub.ts. */
+  #try(): void {
+    this.#seat.try();
+    this.#trying ??= this.#env.timer(() => {
+      this.#trying = undefined;
+      this.#evaluate();
+    }, TRY);
   }
 
   #later(ms: number): void {
@@ -225,7 +248,6 @@ export class Member {
   }
 
   #make(identity: SharedIdentity): Leadership {
-    const { env, siblings } = { env: this.#env, siblings: this.#siblings };
     const made: Leadership = new Leadership({ ...this.#parts, token: this.#token }, identity, {
       tab: this.#me,
       link: () => ++this.#links,
@@ -234,16 +256,21 @@ export class Member {
         const n = to === undefined ? ++made.told : made.told;
         this.#say({ m: "down", tab: this.#me, n, frames, ...(to !== undefined && { to }) });
       },
-      gone: (tab, run) => siblings.lock(`${this.#scope}:${tab}`, "share", { got: run, lost: () => {} }),
+      gone: (tab, run) => {
+        const got = () => {
+          release();
+          run();
+        };
+        const release = this.#siblings.lock(`${this.#scope}:${tab}`, "try", { got, lost: () => {} });
+      },
       heard: () => {
-        if (env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
+        if (this.#env.now() - (this.#posted?.at ?? 0) >= TICK) this.#lease();
       },
       changed: () => this.#changed(),
       superseded: () => this.#stepDown(),
       welcomed: ({ user }) => {
         // Not who the token says: the others must not see what this one may.
-        if (user !== this.#user) return this.#owner.stranger();
-        this.#roster.forget(made.lease.epoch);
+        if (user !== this.#user) return this.#owner.alone(true);
         this.#changed();
       },
     });
@@ -274,10 +301,11 @@ export class Member {
     const { lease } = this.#led ?? {};
     if (!lease) return;
     const last = this.#posted;
-    if (last && lease.at - last.at < TICK / 2 && news(lease) === news(last)) return;
+    const same = last && isDialing(last) && isDialing(lease) && last.visible === lease.visible;
+    if (same && lease.at - last.at < TICK / 2) return;
     this.#posted = lease;
     this.#say(lease);
-    this.#siblings.storage.set(`${this.#scope}:lease`, JSON.stringify(lease));
+    keepLease(this.#siblings.storage, this.#scope, lease);
   }
 
   /**
@@ -307,7 +335,7 @@ export class Member {
     this.#led.end();
     this.#led = undefined;
     this.#bus.post({ m: "resign", tab: this.#me });
-    if (parse(storage.get(`${scope}:lease`))?.tab === this.#me) storage.set(`${scope}:lease`, null);
+    if (keptLease(storage, scope)?.tab === this.#me) keepLease(storage, scope);
   }
 
   // Following
@@ -463,21 +491,5 @@ export class Member {
     // An answer that does not come may have been lost between the tabs: this one begins anew, and asks again.
     if (call === "suspect" && to !== this.#me) this.#cut();
     this.#evaluate();
-  }
-}
-
-/** What others need to know at once. How a dial goes on is none of it, until it has succeeded or failed. */
-function news({ tab, epoch, visible, link, welcome, state }: Lease): string {
-  const { name } = state;
-  const dialing = name === "attaching" || (name === "live" && !welcome);
-  const until = name === "waiting" ? state.until : "";
-  return [tab, epoch, visible, link, !welcome, dialing ? "dialing" : name, until].join();
-}
-
-function parse(text: string | null): Lease | undefined {
-  try {
-    return (JSON.parse(text ?? "null") as Lease | null) ?? undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -12,6 +12,7 @@ export class Roster {
   readonly #mute = new Map<string, number>();
   /** Since when there has been nobody. */
   vacant: number;
+  resigned = false;
 
   constructor(env: Env) {
     this.#env = env;
@@ -20,6 +21,7 @@ export class Roster {
 
   set(lease: Lease): void {
     this.#leases.set(lease.tab, lease);
+    this.resigned = false;
     // Whom it replaced has no more to say.
     if (lease.welcome) this.forget(lease.epoch);
   }
@@ -29,7 +31,7 @@ export class Roster {
   }
 
   gone(tab: string): void {
-    this.#leases.delete(tab);
+    this.resigned = this.#leases.delete(tab) && !this.best;
     if (!this.best) this.vacant = this.#env.now();
   }
 

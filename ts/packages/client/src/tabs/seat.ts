@@ -10,6 +10,7 @@ export class Seat {
   readonly #name: string;
   readonly #got: () => void;
   #cancel: Cancel | undefined;
+  #waiting = false;
   /** Whether this tab holds it. */
   granted = false;
 
@@ -22,8 +23,16 @@ export class Seat {
   /** Waits for it, or does not wait any more. */
   queue(want: boolean): void {
     if (this.granted) return;
-    if (!want) this.release();
-    else this.#cancel ??= this.#request("wait");
+    // A try that is under way is left alone: on a busy machine it may take longer than until the next look.
+    if (!want && this.#waiting) this.release();
+    if (!want || this.#cancel) return;
+    this.#waiting = true;
+    this.#cancel = this.#request("wait");
+  }
+
+  /** Has it if nobody has it. */
+  try(): void {
+    if (!this.granted) this.#cancel ??= this.#request("try");
   }
 
   /** Has it at once, whoever had it. */
@@ -36,7 +45,7 @@ export class Seat {
   release(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    this.granted = false;
+    this.granted = this.#waiting = false;
   }
 
   #request(how: LockMode): Cancel {
@@ -49,7 +58,7 @@ export class Seat {
       },
       lost: () => {
         if (over) return;
-        this.granted = false;
+        this.granted = this.#waiting = false;
         this.#cancel = undefined;
       },
     });

@@ -30,8 +30,6 @@ export class TabsLink implements Link {
   #member: Member | undefined;
   /** The connection of a tab that shares nothing: its user is not known, or nobody hears it. */
   #plain: Connection | undefined;
-  /** It is for good. */
-  #stranger = false;
 
   constructor(parts: LinkParts, siblings: Siblings, user: string | undefined) {
     this.#parts = parts;
@@ -88,14 +86,13 @@ export class TabsLink implements Link {
     const turn = ++this.#beginnings;
     const user = await this.#whoAmI();
     if (turn !== this.#beginnings) return;
-    if (user === undefined) return this.#estranged();
+    if (user === undefined) return this.#goPlain(true);
     this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, {
       fed: () => this.#leavePlain(),
-      alone: () => this.#goPlain(),
-      stranger: () => this.#estranged(),
+      alone: (forGood) => this.#goPlain(forGood),
       token: (token) => {
         if (this.#givenUser !== undefined || claimsOf(token)?.user === user) return;
-        this.#estranged();
+        this.#goPlain(true);
         throw new Error("the token is another user's");
       },
     });
@@ -113,18 +110,13 @@ export class TabsLink implements Link {
     }
   }
 
-  #estranged(): void {
-    this.#stranger = true;
-    this.#goPlain();
-  }
-
-  #goPlain(): void {
+  #goPlain(forGood: boolean): void {
     this.#end();
     if (!this.#plain) {
       this.#plain = new Connection(this.#parts);
       this.#plain.connect();
     }
-    if (this.#stranger) return;
+    if (forGood) return;
     // It may be heard later on. Until it is fed by the others, its own connection serves.
     this.#parts.env.timer(() => {
       if (this.#wanted && this.#plain && !this.#member) void this.#begin();

@@ -11,6 +11,7 @@ const base: Sight = {
   granted: false,
   leader: undefined,
   vacant: 0,
+  resigned: false,
   steals: [],
 };
 const leader = (visible: boolean, age: number) => ({ leader: { visible, at: now - age } });
@@ -28,6 +29,8 @@ describe("who leads", () => {
     ["a lease from the future", leader(true, -LEASE - 1), "steal"],
     ["nobody", {}, "steal"],
     ["nobody for a moment yet", { vacant: now - MOMENT + 1 }, "wait"],
+    ["nobody since one resigned", { vacant: now, resigned: true }, "steal"],
+    ["nobody since one resigned, just after a steal", { vacant: now, resigned: true, ...busy }, "wait"],
     ["nobody, after three steals in a minute", tired, "alone"],
     ["nobody, from behind", { visible: false }, "wait"],
     ["nobody for a moment yet, from behind", { visible: false, vacant: now - MOMENT + 1 }, "follow"],

@@ -12,30 +12,28 @@ function stage() {
   const later: (() => void)[] = [];
   const at = { open: true, clock: 10_000 };
   const timers = new Set<{ run: () => void; at: number }>();
-  const ends = new Map<string, () => void>();
-  const hub = new Hub({
+  const looks: { tab: string; run: () => void }[] = [];
+  const env = {
+    now: () => at.clock,
+    soon: (run: () => void) => void later.push(run),
+    timer(run: () => void, ms: number) {
+      const timer = { run, at: at.clock + ms };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+  };
+  const hub = new Hub(env, "shared", {
     tab: "home",
-    client: "shared",
-    user: () => "anna",
-    open: () => at.open,
-    write: (frame) => written.push(frame),
-    here: (frame) => told.push({ frame, to: "home" }),
-    tell: (frames, to) => {
+    here: (frame) => void told.push({ frame, to: "home" }),
+    tell(frames, to) {
       told.push(...frames.map((frame) => ({ frame, to })));
       if (to === undefined) batches.push(frames.length);
     },
-    gone: (tab, run) => {
-      ends.set(tab, run);
-      return () => ends.delete(tab);
-    },
-    soon: (run) => later.push(run),
-    timer: (run, ms) => {
-      const timer = { run, at: at.clock + ms };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    now: () => at.clock,
+    gone: (tab, run) => void looks.push({ tab, run }),
   });
+  const stats = { connection: "x1", user: "anna", dials: 1, welcomes: 1, received: 0, sent: 0, rtt: 0 };
+  const send = (frame: ClientFrame) => void written.push(frame);
+  hub.line = Object.defineProperty({ open: true, stats, send }, "open", { get: () => at.open });
   const settle = () => {
     for (const run of later.splice(0)) run();
   };
@@ -55,7 +53,7 @@ function stage() {
     hear(...log.answer(sub.last, sub.cur));
   };
   const types = (to: string | undefined) => told.filter((one) => one.to === to).map(({ frame }) => frame.t);
-  return { log, hub, written, told, batches, ends, timers, at, pass, hear, answered, types };
+  return { log, hub, written, told, batches, looks, timers, at, pass, hear, answered, types };
 }
 
 describe("a hub", () => {
@@ -150,7 +148,7 @@ describe("a hub", () => {
   });
 
   it("tells what waits when it ends, and does not wait for a timer that is late", () => {
-    const { log, hub, batches, at, pass, answered, ends, timers } = stage();
+    const { log, hub, batches, at, pass, answered, timers } = stage();
     hub.join("one", [{ s: "chat" }], false);
     answered();
     pass(1_000);
@@ -166,17 +164,22 @@ describe("a hub", () => {
     expect(batches).toEqual([1, 2]);
     log.append("message", 4);
     hub.end();
-    expect([batches, timers.size, ends.size]).toEqual([[1, 2, 1], 0, 0]);
+    expect([batches, timers.size]).toEqual([[1, 2, 1], 0]);
   });
 
   it("leaves what a tab read when the tab is gone, however it went", () => {
-    const { hub, written, ends } = stage();
-    hub.join("one", [{ s: "a" }], false);
+    const { hub, written, looks, at } = stage();
     hub.join("one", [{ s: "a" }], false);
     hub.join("two", [{ s: "b" }], false);
-    ends.get("one")?.();
+    at.clock += 15_000;
+    hub.tick();
+    hub.tick();
+    expect(looks.map(({ tab }) => tab)).toEqual(["one", "two"]);
+    looks[0]?.run();
     expect(written.filter(({ t }) => t === "unsub")).toEqual([{ t: "unsub", s: "a" }]);
-    expect([...ends.keys()]).toEqual(["two"]);
+    at.clock += 15_000;
+    hub.tick();
+    expect(looks.map(({ tab }) => tab)).toEqual(["one", "two", "two"]);
   });
 
   it("gives pages and refusals to who asked", () => {

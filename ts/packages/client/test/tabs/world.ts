@@ -172,7 +172,8 @@ export class World {
       for (const { tab, lost } of lock.holders) tab.later(lost);
       lock.holders = [];
       lock.queue.unshift(waiting);
-    } else lock.queue.push(waiting);
+    } else if (waiting.how === "try" && (lock.holders.length || lock.queue.length)) waiting.tab.later(waiting.lost);
+    else lock.queue.push(waiting);
     this.#grant(name);
     return () => this.#unlock(name, waiting);
   }
@@ -188,7 +189,7 @@ export class World {
   #grant(name: string): void {
     const lock = this.#locks.get(name);
     const [next] = lock?.queue ?? [];
-    if (!lock || !next || !lock.holders.every(({ how }) => how === "share" && next.how === "share")) return;
+    if (!lock || !next || lock.holders.length) return;
     lock.queue.shift();
     lock.holders.push(next);
     next.tab.later(() => lock.holders.includes(next) && next.got());

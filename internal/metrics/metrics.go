@@ -1,0 +1,127 @@
+// Package metrics is what a server counts and measures, in the form that Prometheus reads. It is the only importer of its
+// library, so that another can take its place.
+//
+// # Concurrency
+//
+// All methods may be called at any time. A nil Metrics counts nothing.
+package metrics
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are those of one server.
+type Metrics struct {
+	registry   *prometheus.Registry
+	counters   map[string]*prometheus.CounterVec
+	histograms map[string]*prometheus.HistogramVec
+}
+
+// Now is what a server is like at the moment. Lag is in entries.
+type Now struct {
+	Ready                                  bool
+	Connections, Users, Sessions, Readings int
+	Lagging, Lag                           int
+	Revocations                            int
+	// Limits are the numbers that bind this server, by name.
+	Limits map[string]float64
+}
+
+// New returns metrics that ask now what the server is like when they are read.
+func New(now func() Now) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{},
+	}
+	for _, d := range Table {
+		switch d.Kind {
+		case Counter:
+			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
+			m.counters[d.Name] = c
+			m.registry.MustRegister(c)
+		case Histogram:
+			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets}, d.Labels)
+			m.histograms[d.Name] = h
+			m.registry.MustRegister(h)
+		case Gauge: // asked for
+		}
+		m.begin(&d)
+	}
+	m.registry.MustRegister(&gauges{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// begin makes the series whose labels are known, so that a rate over them begins at zero and not with the first event.
+func (m *Metrics) begin(d *Definition) {
+	if d.Kind == Gauge {
+		return
+	}
+	for _, values := range d.Known {
+		if d.Kind == Counter {
+			m.counters[d.Name].WithLabelValues(values...)
+		} else {
+			m.histograms[d.Name].WithLabelValues(values...)
+		}
+	}
+}
+
+// Handler answers with the metrics in Prometheus' text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Add adds to a counter.
+func (m *Metrics) Add(name string, n float64, labels ...string) {
+	if m != nil {
+		m.counters[name].WithLabelValues(labels...).Add(n)
+	}
+}
+
+// Observe takes a duration into a histogram.
+func (m *Metrics) Observe(name string, d time.Duration, labels ...string) {
+	if m != nil {
+		m.histograms[name].WithLabelValues(labels...).Observe(d.Seconds())
+	}
+}
+
+// gauges are asked for when they are read.
+type gauges struct{ now func() Now }
+
+var descriptions = func() map[string]*prometheus.Desc {
+	all := map[string]*prometheus.Desc{}
+	for _, d := range Table {
+		if d.Kind == Gauge {
+			all[d.Name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
+		}
+	}
+	return all
+}()
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range descriptions {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	n := g.now()
+	ready := 0
+	if n.Ready {
+		ready = 1
+	}
+	for name, v := range map[string]int{
+		Ready: ready, Connections: n.Connections, Users: n.Users, Sessions: n.Sessions, Readings: n.Readings, Lagging: n.Lagging,
+		Lag: n.Lag, Revocations: n.Revocations,
+	} {
+		ch <- prometheus.MustNewConstMetric(descriptions[name], prometheus.GaugeValue, float64(v))
+	}
+	for limit, v := range n.Limits {
+		ch <- prometheus.MustNewConstMetric(descriptions[Limit], prometheus.GaugeValue, v, limit)
+	}
+}
