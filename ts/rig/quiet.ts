@@ -3,7 +3,7 @@ type Release = () => void;
 /** How many stages are set up or taken down at a time. */
 const HEAVY = 2;
 /** A calm moment lasts no longer than this, in ms. */
-const CALM = 3_000;
+const CALM = 2_000;
 
 /**
  * Lets many runs share a machine without disturbing one another: most of a run is waiting. What takes much of the machine,

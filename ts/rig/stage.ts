@@ -35,7 +35,7 @@ export const USER = "anna";
 const LONG = 3_000;
 const LEAD = 500;
 /** A browser that has shown a page is at work for a while still, in ms. */
-const SETTLING = 2_000;
+const SETTLING = 1_000;
 
 /** One run of a case: a server, a line to it, a browser with the client's page, and what may be done to them. */
 export class Stage {
