@@ -30,7 +30,7 @@ func (s *Server) Admin(o AdminOptions) (*Admin, error) {
 }
 
 // tally counts from the start of the process on.
-type tally struct{ attached, ended, entries, fragments, runsEnded atomic.Int64 }
+type tally struct{ ended, entries, fragments, runsEnded atomic.Int64 }
 
 func (t *tally) changed(ch *driver.Change) {
 	for i := range ch.Items {

@@ -66,15 +66,6 @@ func (s *frontSettings) proxies() (remote.Trusted, error) {
 	return all, nil
 }
 
-// check reports what is wrong with the settings, as far as that can be known without serving.
-func (s *frontSettings) check() error {
-	if _, err := s.proxies(); err != nil {
-		return err
-	}
-	_, err := s.certificate()
-	return err
-}
-
 // certificate reads the certificate; nil if there is to be no TLS.
 func (s *frontSettings) certificate() (*tls.Certificate, error) {
 	switch {

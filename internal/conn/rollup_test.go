@@ -54,7 +54,7 @@ func stream(st *stage) (begun time.Time, run holdfast.RunInfo) {
 	st.do("backend run chat-1 a")
 	run, begun = st.runs["chat-1 a"], time.Now()
 	for i := range lastFragment {
-		<-time.After(begun.Add(time.Duration(i+1) * time.Second / 150).Sub(time.Now()))
+		<-time.After(time.Until(begun.Add(time.Duration(i+1) * time.Second / 150)))
 		st.apply("chat-1", "chat-1 a", driver.AppendFragments{Run: run.Run, Fence: run.Fence, After: int64(i),
 			Fragments: []holdfast.Fragment{{Text: fmt.Sprint(i, " ")}}})
 	}
