@@ -320,21 +320,29 @@ func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	s.dirty.Store(true)
 	s.membership = c.cfg.Hub.Join(f.Session, c.lane.index, s)
 	s.reader = tail.NewReader(s.membership.Tail(), f.Cursor, min(last, wire.MaxLast))
+	c.begin(s)
+}
+
+// begin lets a sub be read, and tells who is there before what was said.
+func (c *Conn) begin(s *sub) {
 	c.mu.Lock()
 	c.subs = append(c.subs, s)
 	// The right may have been taken back since it was looked at, by somebody who did not find the reading here yet.
-	if c.barLocked(s); c.out.owner != closed && !s.gone.Load() {
-		c.out.dirty = append(c.out.dirty, s)
-		c.queueLocked()
-	}
+	c.barLocked(s)
 	c.mu.Unlock()
 	// Whoever took its seat between sit and here has found no sub to end.
-	if c.perSession() && !c.cfg.Hub.Seated(c, f.Session) {
+	if c.perSession() && !c.cfg.Hub.Seated(c, s.session) {
 		s.leave(presence.Lost)
+	}
+	if s.gone.Load() {
 		return
 	}
-	if !s.gone.Load() {
-		c.cfg.Rooms.Enter(f.Session, s, s.watch)
+	c.cfg.Rooms.Enter(s.session, s, s.watch)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.owner != closed && !s.gone.Load() {
+		c.out.dirty = append(c.out.dirty, s)
+		c.queueLocked()
 	}
 }
 

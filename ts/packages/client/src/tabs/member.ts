@@ -7,7 +7,6 @@ import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { isDialing, keepLease, keptLease } from "./kept-lease.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
-import { isDialing, parse } from "./lease.ts";
 import type { Call, Lease, Message } from "./messages.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
