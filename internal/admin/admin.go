@@ -13,10 +13,8 @@ package admin
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -25,9 +23,6 @@ import (
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
 )
-
-//go:embed assets
-var assets embed.FS
 
 // Node is what the page needs of the server.
 type Node interface {
@@ -96,11 +91,7 @@ func New(o Options) (*Admin, error) {
 	}
 	// Ten tries at once and one each six seconds from then on, from one address.
 	a := &Admin{opts: o, mux: http.NewServeMux(), tries: quota.New(1.0/6, 10, o.Now), audit: audit{to: o.Audit, log: o.Logger, now: o.Now}}
-	pages, err := fs.Sub(assets, "assets")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	a.mux.Handle("GET /", http.FileServerFS(pages))
+	a.mux.Handle("GET /", newFiles())
 	a.routes()
 	return a, nil
 }

@@ -224,3 +224,16 @@ func TestHistory(t *testing.T) {
 		}
 	})
 }
+
+// What a phone loads.
+func TestScriptIsSmall(t *testing.T) {
+	a, _ := page(t, nil)
+	r := httptest.NewRequest(http.MethodGet, "/admin.js", nil)
+	r.SetBasicAuth("otto", looks)
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 60_000 || w.Body.Len() < 10_000 {
+		t.Errorf("the script has %d bytes, as %q", w.Body.Len(), w.Header().Get("Content-Encoding"))
+	}
+}

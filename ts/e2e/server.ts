@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -21,6 +21,8 @@ export class DevServer {
   #process: ChildProcess | undefined;
   /** Where the page is; the port stays the same over restarts. */
   url = "";
+  /** Where the operator's page is. */
+  operator = "";
   #log = "";
 
   readonly #flags: readonly string[];
@@ -43,8 +45,9 @@ export class DevServer {
       let said = "";
       child.stdout.on("data", (text) => {
         said += String(text);
-        const found = /http:\/\/\S+/.exec(said);
-        if (found) resolve(found[0]);
+        const found = /(http:\/\/\S+)[^]*operator's page is at (http:\/\/[^,\s]+)/.exec(said);
+        this.operator = found?.[2] ?? "";
+        if (found?.[1]) resolve(found[1]);
       });
       child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${said}${this.#log}`)));
     });
@@ -54,6 +57,11 @@ export class DevServer {
   backend(): string {
     const args = ["token", "--backend", "--secret-file", `${this.#data}/dev.secret`];
     return String(execFileSync(this.#program, args)).trim();
+  }
+
+  /** What lets an operator act. */
+  password(): string {
+    return readFileSync(`${this.#data}/dev.act.secret`, "utf8").trim();
   }
 
   /** Gives it no chance to say or write anything. */
