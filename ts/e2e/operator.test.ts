@@ -58,7 +58,9 @@ describe("the operator's page", () => {
     await page.getByRole("button", { name: "Fetch its log" }).click();
     await page.getByRole("button", { name: "Sure?" }).click();
     await record(page, "client", /doubt/).first().waitFor();
-    await record(page, "log", /run \d+ complete/).first().waitFor();
+    await record(page, "log", /run \d+ complete/)
+      .first()
+      .waitFor();
     await page.screenshot({ path: "tmp/operator.png" });
     await desk.close();
     await context.close();
