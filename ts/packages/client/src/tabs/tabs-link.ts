@@ -32,6 +32,8 @@ export class TabsLink implements Link {
   #member: Member | undefined;
   /** The connection of a tab that shares nothing: its user is not known, or nobody hears it. */
   #plain: Connection | undefined;
+  /** It shares nothing with the others, whatever they do. */
+  #forGood = false;
 
   constructor(parts: LinkParts, siblings: Siblings, user: string | undefined) {
     this.#parts = parts;
@@ -119,6 +121,7 @@ export class TabsLink implements Link {
 
   #goPlain(forGood: boolean): void {
     this.#end();
+    this.#forGood = forGood;
     if (!this.#plain) {
       this.#plain = new Connection(this.#parts);
       this.#plain.connect(this.#act);
@@ -150,6 +153,7 @@ export class TabsLink implements Link {
       return this.#parts.owner.changed();
     }
     if (this.#member) this.#member.look();
-    else if (!this.#plain && (signal === "restored" || signal === "visible")) void this.#begin();
+    // A connection of its own is no reason to stay alone: the look that was due may have fallen into the time away.
+    else if (!this.#forGood && (signal === "restored" || signal === "visible")) void this.#begin();
   }
 }
