@@ -199,7 +199,7 @@ const (
 	TypeHello  Type = "hello"  // first, once: who I am and what I read
 	TypeTake   Type = "take"   // this standby is my connection now; answered as a hello is
 	TypeView   Type = "view"   // my page is hidden, or seen again; not answered
-	TypeSub    Type = "sub"    // read a session, or move its cursor: an upsert, always answered by sub
+	TypeSub    Type = "sub"    // read a session, or move its cursor: an upsert; answered by sub, unless the next one comes first
 	TypeUnsub  Type = "unsub"  // stop reading a session; not answered
 	TypePage   Type = "page"   // give me older or newer entries; answered by page or err
 	TypeSend   Type = "send"   // append a message; answered by ack or err with the same id

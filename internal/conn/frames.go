@@ -283,7 +283,8 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 	return grant, true
 }
 
-// subscribe begins to read a session, or moves a reading to another cursor. It is always answered.
+// subscribe begins to read a session, or moves a reading to another cursor. It is answered, unless the next one for the session comes
+// before that.
 func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
 	err := c.mayRead(f.Session)
 	if err == nil && c.find(f.Session) < 0 && len(c.subs) >= c.cfg.MaxSubs {

@@ -44,8 +44,11 @@ export interface SessionState {
   readonly entries: readonly Entry[];
   readonly states: ReadonlyMap<string, StateEntry>;
 
-  /** How many subscriptions are unanswered. What comes meanwhile belongs to an older one and is skipped. */
-  readonly asked: number;
+  /**
+   * Whether a subscription is unanswered. What comes meanwhile belongs to an older one and is skipped. There is no more to know
+   * than that: a server answers the latest one, and those before it only if it had done so before the next one came.
+   */
+  readonly asked: boolean;
   /** How many holes were found since the session was last live. */
   readonly holes: number;
 }
@@ -69,18 +72,18 @@ export const UNREAD: SessionState = {
   more: false,
   entries: [],
   states: new Map(),
-  asked: 0,
+  asked: false,
   holes: 0,
 };
 
 /** The state once a subscription has been sent. */
 export function asked(state: SessionState): SessionState {
-  return { ...state, phase: "pending", asked: state.asked + 1 };
+  return { ...state, phase: "pending", asked: true };
 }
 
 /** The state once the connection is gone: what is held stays, nothing is awaited any more. */
 export function cut(state: SessionState): SessionState {
-  return { ...state, phase: "pending", asked: 0, holes: 0 };
+  return { ...state, phase: "pending", asked: false, holes: 0 };
 }
 
 /** Where to go on reading, or undefined if the state has no place that the server would know. */
@@ -130,8 +133,7 @@ class Draft implements Applied {
 
   #answered({ outcome, e: epoch = "", from = 1, more = false, code = "forbidden", msg = "" }: SubFrame): void {
     const { state } = this;
-    state.asked = Math.max(0, state.asked - 1);
-    if (state.asked) return;
+    state.asked = false;
     state.outcome = outcome;
     if (outcome === "denied") {
       state.phase = outcome;

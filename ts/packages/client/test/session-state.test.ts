@@ -152,12 +152,14 @@ describe("answers", () => {
     expect(next).toMatchObject({ phase: "denied", refusal: { code: "forbidden", message: "no" }, have: 1 });
   });
 
-  it("only the last of several answers counts", () => {
+  it("each of several answers counts, also where the server left out those it had no time for", () => {
     const state = asked(after(sub({ head: 1 }), message(1), live(1)));
-    const twice = asked(state);
-    const first = apply(twice, [sub({ from: 2 }), message(2), live(2)]).state;
-    expect(first).toMatchObject({ phase: "pending", have: 1 });
-    expect(apply(first, [sub({ from: 2 }), message(2), live(2)]).state).toMatchObject({ phase: "live", have: 2 });
+    const first = apply(asked(state), [message(2), sub({ from: 2 }), message(2), live(2)]).state;
+    expect(first).toMatchObject({ phase: "live", have: 2, asked: false });
+    expect(apply(first, [sub({ from: 2 }), message(2), message(3), live(3)]).state).toMatchObject({
+      phase: "live",
+      have: 3,
+    });
   });
 });
 

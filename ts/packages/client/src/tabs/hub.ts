@@ -4,6 +4,7 @@ import { withPage } from "../older.ts";
 import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
 import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
 import { answer } from "./answer.ts";
+import type { Wanted } from "./reading.ts";
 
 /** What a hub asks of the tab that it lives in. */
 export interface HubOwner {
@@ -87,8 +88,9 @@ export class Hub {
   }
 
   /** Reads a session for a tab that is going to join, going on from what that holds of it. */
-  expect(tab: string, { s, last }: SubItem, held: SessionState | undefined): void {
+  expect(tab: string, { s, last, watch }: Wanted, held: SessionState | undefined): void {
     const room = this.#room(last, held ? cut(held) : UNREAD);
+    if (watch) room.more = { watch };
     room.readers.add(tab);
     this.#rooms.set(s, room);
   }
@@ -213,7 +215,7 @@ export class Hub {
     return { state, tags: new Map(), last, more: {}, readers: new Set(), asks: [], page: undefined, pages: PAGES };
   }
 
-  #unasked = ({ state }: Room) => state.asked === 0 && state.phase === "pending";
+  #unasked = ({ state }: Room) => !state.asked && state.phase === "pending";
 
   #sub(tab: string, sub: SubItem): void {
     const { s } = sub;
@@ -222,8 +224,10 @@ export class Hub {
     room.readers.add(tab);
     room.asks = [...room.asks.filter((ask) => ask.tab !== tab), { tab, sub, at: this.#env.now() }];
     room.pages = PAGES;
-    const { act, watch } = sub;
-    room.more = { ...room.more, ...(act && { act }), ...(watch && { watch }) };
+    const { act } = sub;
+    // It is told with the answer under way, if that was asked for it.
+    const watch = sub.watch && !(room.state.asked && room.more.watch);
+    room.more = { ...room.more, ...(act && { act }), ...(sub.watch && { watch: true as const }) };
     // Who is there is told with an answer of the server's only. Who is denied may have been let in meanwhile.
     if (watch || act === "claim" || this.#unasked(room) || room.state.phase === "denied")
       return this.#subscribe(s, room);
@@ -262,8 +266,8 @@ export class Hub {
     room.state = state;
     if (frame.t === "sub") room.more = room.more.watch ? { watch: true } : {};
     if (frame.t === "entry" || frame.t === "run") room.tags.set(frame.o, frame.g);
-    const reading = before.asked === 0 && (before.phase === "catching-up" || before.phase === "live");
-    if (frame.t === "sub" ? state.asked === 0 : reading && !resubscribe) this.#broadcast(frame);
+    const reading = before.phase === "catching-up" || before.phase === "live";
+    if (frame.t === "sub" || (reading && !resubscribe)) this.#broadcast(frame);
     if (resubscribe) this.#subscribe(s, room);
     if (room.asks.length) this.#serve(s, room);
   }

@@ -2,12 +2,13 @@ import type { Cancel, Env } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
 import { randomName } from "../identity.ts";
 import type { LinkParts, OwnedFrame } from "../link.ts";
-import type { Act, ClientFrame, SubItem } from "../wire.ts";
+import type { Act, ClientFrame } from "../wire.ts";
 import { Bus } from "./bus.ts";
 import { decide, isFresh, MOMENT } from "./election.ts";
 import { isDialing, keepLease, keptLease } from "./kept-lease.ts";
 import { Leadership, SharedIdentity } from "./leadership.ts";
 import type { Call, Lease, Message } from "./messages.ts";
+import { Reading } from "./reading.ts";
 import { Roster } from "./roster.ts";
 import { Seat } from "./seat.ts";
 import { SharedToken } from "./shared-token.ts";
@@ -79,8 +80,7 @@ export class Member {
   #unanswered: Cancel | undefined;
   /** The number of the last message that was heard of the leader. */
   #heard: number | undefined;
-  /** What this tab reads, and from how far back, for a connection to begin with. */
-  readonly #reading = new Map<string, number | undefined>();
+  readonly #reading = new Reading();
 
   constructor(parts: LinkParts, siblings: Siblings, user: string, steals: number[], owner: MemberOwner) {
     const { env, url } = parts;
@@ -117,8 +117,7 @@ export class Member {
   }
 
   send(frame: ClientFrame): void {
-    if (frame.t === "sub") this.#reading.set(frame.s, frame.last);
-    if (frame.t === "unsub") this.#reading.delete(frame.s);
+    this.#reading.said(frame);
     const client = this.#parts.identity.id;
     if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
   }
@@ -278,18 +277,11 @@ export class Member {
     });
     const { owner } = this.#parts;
     if (!this.#feed) {
-      this.#read(owner.attach());
+      this.#reading.begin(owner.attach());
       owner.cut();
     }
-    for (const [s, last] of this.#reading) {
-      made.hub.expect(this.#me, { s, ...(last !== undefined && { last }) }, owner.held?.(s));
-    }
+    for (const wanted of this.#reading.all) made.hub.expect(this.#me, wanted, owner.held?.(wanted.s));
     return made;
-  }
-
-  #read(subs: readonly Pick<SubItem, "s" | "last">[]): void {
-    this.#reading.clear();
-    for (const { s, last } of subs) this.#reading.set(s, last);
   }
 
   #changed(): void {
@@ -390,7 +382,7 @@ export class Member {
     this.#feed = { tab, link, seen: visible };
     this.#heard = undefined;
     const subs = owner.attach();
-    this.#read(subs);
+    this.#reading.begin(subs);
     this.#say({ m: "join", tab: this.#me, to: tab, visible, token: this.#token.known, subs });
     if (tab !== this.#me) {
       this.#unanswered = this.#env.timer(() => {

@@ -73,6 +73,23 @@ describe("a hub", () => {
     expect([types("three"), written.length]).toEqual([["sub", "entry", "live"], 1]);
   });
 
+  it("asks who is there with what it asks first, and of a tab that comes later anew", () => {
+    const { hub, written, answered } = stage();
+    hub.expect("home", { s: "chat", watch: true }, undefined);
+    expect(hub.attach()).toEqual([{ s: "chat", watch: true }]);
+    hub.join("home", [{ s: "chat", watch: true }], true);
+    expect(written).toEqual([]);
+    written.push({ t: "sub", s: "chat", watch: true });
+    answered();
+    expect(hub.upToDate()).toBe(true);
+    hub.join("one", [{ s: "chat", watch: true }], false);
+    expect(written.at(-1)).toMatchObject({ t: "sub", s: "chat", watch: true });
+    // The server passes over a subscription that another one followed before it could answer.
+    hub.join("two", [{ s: "chat", watch: true }], false);
+    answered();
+    expect(hub.upToDate()).toBe(true);
+  });
+
   it("opens after the welcome what was wanted between hello and that", () => {
     const { hub, written, at } = stage();
     at.open = false;
