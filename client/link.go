@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,8 @@ type link struct {
 	heard, said atomic.Int64
 	whole       atomic.Int64
 	busy        atomic.Bool
+	// dismissed: the server has said goodbye.
+	dismissed atomic.Bool
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -133,7 +136,8 @@ func (l *link) read(conn Conn) (event, error) {
 			return l.ended(err)
 		}
 		if bye, ok := f.(*wire.Bye); ok {
-			return l.dismissed(bye)
+			l.dismissed.Store(true)
+			return l.farewell(bye)
 		}
 		l.client.handle(l, f)
 	}
@@ -178,7 +182,7 @@ func (l *link) ended(err error) (event, error) {
 	return e, &CloseError{e.code, e.reason}
 }
 
-func (l *link) dismissed(bye *wire.Bye) (event, error) {
+func (l *link) farewell(bye *wire.Bye) (event, error) {
 	return event{
 		kind: onClosed, n: l.n, code: bye.Code, reason: bye.Reason, told: bye.After > 0 || bye.Spread > 0,
 		after: millis(bye.After), spread: millis(bye.Spread),
@@ -242,10 +246,33 @@ func (l *link) unwritten(conn Conn) {
 
 // abandon lets go of the link without a word.
 func (l *link) abandon() {
-	if conn := l.letGo(false); conn != nil {
+	switch conn := l.letGo(false); {
+	case conn == nil:
+	case l.dismissed.Load():
+		l.linger(conn)
+	default:
 		conn.Abort()
 	}
 	l.cancel()
+}
+
+// lingerTime is over what time sockets are closed whose server has said goodbye; the server waits a second for that.
+const lingerTime = 700 * time.Millisecond
+
+// linger closes the socket of a link that the server has said goodbye to, some time later. A server that leaves says goodbye to
+// thousands at once: to have them all close their sockets would take the machine, and proxies, from those who go on elsewhere at
+// that very moment.
+func (l *link) linger(conn Conn) {
+	// Ends after lingerTime, at the latest with Run, which waits for it.
+	l.client.all.Go(func() {
+		t := time.NewTimer(rand.N(lingerTime))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-l.client.ctx.Done():
+		}
+		conn.Abort()
+	})
 }
 
 // leave lets go of it with a goodbye, and does not wait for it.
