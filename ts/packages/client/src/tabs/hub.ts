@@ -53,7 +53,7 @@ const AHEAD = 1_000;
  * takes more of a machine than the run itself, and nobody sees the hidden ones.
  */
 const PACE_VISIBLE = 30;
-const PACE_HIDDEN = 200;
+const PACE_HIDDEN = 120;
 
 /**
  * Reads for many tabs over one connection, and is to each of them what the server is to one: a subscription is always

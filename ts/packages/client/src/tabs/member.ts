@@ -15,7 +15,7 @@ import { SharedToken } from "./shared-token.ts";
 
 const TICK = 1_000;
 /** How often a tab that is seen looks whether the leader has crashed, in ms. */
-const TRY = 250;
+const TRY = 125;
 /** A leader that has not answered a join by then, in ms, does not hear, whatever its leases say. */
 const JOIN_TIMEOUT = 500;
 /** How long several tabs that might take over wait for each other at most, while the old leader still serves. */
