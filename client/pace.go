@@ -14,7 +14,7 @@ const (
 	eager = 4
 	// A gate that says no may be wrong, where a proxy stands before it: so long after the last failed dial it is not believed.
 	// The pause is a quarter of the outage, within these limits; where the budget is spent, it is the longest.
-	soon   = 1500 * time.Millisecond
+	soon   = 2500 * time.Millisecond
 	rarely = 30 * time.Second
 	// mercy is the most that a server is spared, firstPause the first pause, which doubles with each failure.
 	mercy      = time.Minute

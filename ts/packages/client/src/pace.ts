@@ -11,7 +11,7 @@ const EAGER = 4;
  * The pause is this part of the outage, within these limits; where the budget is spent, it is the longest.
  */
 const BLIND = 1 / 4;
-const SOON = 1_500;
+const SOON = 2_500;
 const RARELY = 30_000;
 /** The most that a server is spared. */
 const MERCY = 60_000;
