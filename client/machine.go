@@ -298,11 +298,17 @@ func gateAnswered(m machine, e event, at moment) (machine, []effect) {
 		mem.approvedAt = 0
 	}
 	until := m.mem.penance(at.now)
+	left := mem.trust(at.now)
 	switch {
 	case !e.ok && e.after > 0:
 		return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
-	case !e.ok && mem.believed(at.now):
-		return backOff(mem, at, m.reason)
+	case !e.ok && left > 0:
+		next, effects := backOff(mem, at, m.reason)
+		if mem.hiddenAt == 0 {
+			// Somebody looks: the gate is asked again when it would not be believed any more.
+			next.until = min(next.until, at.now+left)
+		}
+		return next, effects
 	case e.ok && until != 0:
 		return wait(mem, until, m.reason)
 	}

@@ -79,8 +79,8 @@ func (m memo) awake(now instant, hidden bool) memo {
 // needsGate reports whether to ask the gate before the next dial.
 func (m memo) needsGate(now instant) bool { return m.spent(now) || m.attempts >= eager }
 
-// believed reports whether a gate's no is to be believed.
-func (m memo) believed(now instant) bool {
+// trust is for how long a gate's no is still to be believed.
+func (m memo) trust(now instant) time.Duration {
 	var last instant
 	if len(m.failed) > 0 {
 		last = m.failed[len(m.failed)-1]
@@ -89,7 +89,7 @@ func (m memo) believed(now instant) bool {
 	if m.spent(now) {
 		pause = rarely
 	}
-	return (now - last).Abs() < pause
+	return max(0, pause-(now-last).Abs())
 }
 
 // outage is for how long there has been no connection.

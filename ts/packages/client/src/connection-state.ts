@@ -20,8 +20,8 @@
  * by an event or by the deadline. The table at the end is complete, and the compiler sees to that.
  */
 import type { Dial, Effect, Event, Moment, State, Step } from "./connection-types.ts";
-import { awake, backoff, believed, dialTimeout, HEADSTART, hedge, ladder, mayRedial, needsGate } from "./pace.ts";
-import { penance, settle, smoothed, spend, spent, verdict } from "./pace.ts";
+import { awake, backoff, dialTimeout, HEADSTART, hedge, ladder, mayRedial, needsGate } from "./pace.ts";
+import { penance, settle, smoothed, spend, spent, trust, verdict } from "./pace.ts";
 
 export const CLOSE_EXPIRED = 4401;
 export const CLOSE_PROTOCOL = 4500;
@@ -122,8 +122,8 @@ function wait(s: State, ms: number, reason: string, change?: Partial<State>, ...
   return leave(s, { name: "waiting", until, reason, asking: false, told: 0, ...change }, "", ...effects);
 }
 
-const backOff = (s: State, reason: string): Step =>
-  wait(s, backoff(s), reason, { outageAt: s.outageAt || s.now, attempts: s.attempts + 1 });
+const backOff = (s: State, reason: string, most = NEVER): Step =>
+  wait(s, Math.min(most, backoff(s)), reason, { outageAt: s.outageAt || s.now, attempts: s.attempts + 1 });
 
 /** Begins as if nothing had failed before: the application asked for it. */
 const anew = (s: State): Step => start({ ...s, attempts: 0, refusals: 0, outageAt: 0, hiddenAt: 0 });
@@ -203,7 +203,9 @@ function gateAnswered(s: State, { ok, after }: Of<"gate">): Step {
   }
   const told = after && after + backoff(s);
   if (told) return wait(next, told, reason, { told });
-  return believed(s) ? backOff(next, reason) : dial(next);
+  const left = trust(s);
+  // Where somebody looks, the gate is asked again when it would not be believed any more.
+  return left ? backOff(next, reason, s.hiddenAt ? NEVER : left) : dial(next);
 }
 
 /** A wake dials at once, unless the server has said when to come, and the clock was not set back since. */

@@ -54,10 +54,10 @@ export const awake = (s: State, hidden: boolean): State => ({
 /** Whether to ask the gate before the next dial. */
 export const needsGate = (s: State) => spent(s) || s.attempts >= EAGER;
 
-/** Whether a gate's no is to be believed. */
-export function believed(s: State): boolean {
+/** For how long a gate's no is still to be believed. */
+export function trust(s: State): number {
   const pause = spent(s) ? RARELY : Math.min(RARELY, Math.max(SOON, outage(s) * BLIND));
-  return Math.abs(s.now - (s.failed.at(-1) ?? 0)) < pause;
+  return Math.max(0, pause - Math.abs(s.now - (s.failed.at(-1) ?? 0)));
 }
 
 /**

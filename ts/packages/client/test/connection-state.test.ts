@@ -161,7 +161,8 @@ describe("the guarantees, at a round trip of 100 ms, where a dial takes three", 
       times.push(untilLive(world));
     }
     expect(percentile(times, 0.5)).toBeLessThanOrEqual(2_400);
-    expect(percentile(times, 1)).toBeLessThanOrEqual(3_000);
+    expect(percentile(times, 0.95)).toBeLessThanOrEqual(3_000);
+    expect(percentile(times, 1)).toBeLessThanOrEqual(3_300);
   });
 
   it("a gate that says yes while dials fail: nobody who looks waits for two minutes", () => {
