@@ -137,8 +137,8 @@ export class Member {
     this.#over = true;
     this.#ghost = undefined;
     this.#cut();
-    this.#resign();
     this.#seat.release();
+    this.#resign();
     this.#token.end();
     this.#alive();
     this.#bus.close();
@@ -184,7 +184,8 @@ export class Member {
     if (verdict === "alone") return this.#owner.alone(false);
     // Several tabs that are seen may find the same; one that has just been shown is the only one.
     if (verdict === "steal") this.#stealSoon(!appeared && (leader ? isFresh(leader.at, now) : roster.resigned));
-    if (!this.#led) seat.queue(verdict === "wait");
+    if (this.#led) seat.try();
+    else seat.queue(verdict === "wait");
     if (!this.#led && verdict === "follow" && visible && leader) this.#try();
     if (!leader && now - roster.vacant < MOMENT) this.#later(MOMENT);
     this.#follow();
@@ -242,7 +243,10 @@ export class Member {
     storage.set(`${scope}:client`, id);
     const identity = new SharedIdentity(this.#env, storage, `${scope}:`, id);
     identity.nextGeneration();
-    this.#seat.take();
+    // A page on its way to the back/forward cache has given the lock back, but the browser may not know it yet. To take it from
+    // that page would throw it out; it is free in a moment.
+    if (this.#roster.resigned) this.#seat.try();
+    else this.#seat.take();
     this.#led = this.#make(identity);
     this.#led.connection.connect(this.#owner.act());
     this.#lease();

@@ -145,6 +145,10 @@ describe("the leader", () => {
     expect(world.atLock("lead")).not.toContain(one);
     await world.advance(295);
     expect(two.state).toBe("live");
+    // Nobody takes from the page what it gives: the browser would throw it out.
+    expect(world.steals).toEqual([]);
+    await world.advance(1_000);
+    expect(world.atLock("lead")).toEqual([two]);
     world.every(1_000, () => world.server.log().append("message", "x"));
     await world.advance(30_000);
     one.restore();
