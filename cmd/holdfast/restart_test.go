@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -281,6 +283,54 @@ func (p *process) terminate() {
 	}
 }
 
+// arrivals are how many connections a proxy had, over time.
+type arrivals struct {
+	at    []time.Time
+	links []int
+}
+
+// watch looks at the proxy until ctx ends.
+func (a *arrivals) watch(ctx context.Context, proxy *faults.Proxy) {
+	poll(ctx, func() bool {
+		a.at, a.links = append(a.at, time.Now()), append(a.links, len(proxy.Links()))
+		return false
+	})
+}
+
+// busiest is the largest number that came within a time.
+func (a *arrivals) busiest(within time.Duration) (most int) {
+	first := 0
+	for i := range a.at {
+		for a.at[i].Sub(a.at[first]) > within {
+			first++
+		}
+		most = max(most, a.links[i]-a.links[first])
+	}
+	return most
+}
+
+var spreadSaid = regexp.MustCompile(`another server takes over.*spread=(\S+)`)
+
+// check compares with the spread that the old process gave its clients: a quarter of them in a quarter of the time, and what
+// chance adds, five times its deviation.
+func (a *arrivals) check(t *testing.T, log string, clients int) {
+	t.Helper()
+	said := spreadSaid.FindStringSubmatch(log)
+	if said == nil {
+		t.Fatal("the old process did not say over what time its clients are to come")
+	}
+	spread, err := time.ParseDuration(said[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := a.busiest(spread / 4)
+	t.Logf("spread over %v, at most %d of %d came in a quarter of that", spread, most, clients)
+	n := float64(clients)
+	if os.Getenv("HOLDFAST_TEST_LONG") != "" && float64(most) > n/4+5*math.Sqrt(n*3/16) {
+		t.Errorf("%d of %d clients came within %v", most, clients, spread/4)
+	}
+}
+
 // A new process takes over from the old one, with a TCP proxy in front: the streams go on with hardly a gap, and nothing is lost.
 func TestRollingRestart(t *testing.T) {
 	clients := crowd(100, 2000)
@@ -296,8 +346,15 @@ func TestRollingRestart(t *testing.T) {
 	<-time.After(time.Second) // a little of normal life
 	a.arm()
 	began := time.Now()
+	var came arrivals
+	watching, done := context.WithCancel(t.Context())
+	var watch sync.WaitGroup
+	watch.Go(func() { came.watch(watching, proxy) })
 	p.terminate()
 	ended := time.Since(began)
+	done()
+	watch.Wait()
+	came.check(t, p.out.String(), clients)
 	a.awaitLive(began)
 	<-time.After(time.Second) // and a little more
 	a.check()
