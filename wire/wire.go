@@ -514,7 +514,9 @@ type Ack struct {
 }
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
-// is refused; s and id are those of the refused frame. after, in ms, is there with rate_limited and unavailable.
+// is refused; s and id are those of the refused frame. after, in ms, is there with rate_limited and unavailable: repeat it then. A send that
+// is refused over a limit, or as unavailable, is waited for: what follows it in the session is refused too, for 5 s at most, until it
+// comes again, so that messages keep their order.
 type ErrFrame struct {
 	Re      Type
 	Session holdfast.SessionID

@@ -41,6 +41,9 @@ func (c *Conn) handle(ctx context.Context, msg []byte) {
 		c.attach(ctx, f)
 		return
 	}
+	if c.outOfTurn(f) {
+		return
+	}
 	if !c.allowed(f, len(msg)) {
 		c.limited(ctx, f)
 		return
@@ -130,6 +133,7 @@ func (c *Conn) limited(ctx context.Context, f wire.ClientFrame) {
 		return
 	case *wire.Send:
 		e.Re, e.Session, e.ID = wire.TypeSend, f.Session, f.ID
+		c.hold(f.Session, f.ID)
 	case *wire.Stop:
 		e.Re, e.Session, e.ID = wire.TypeStop, f.Session, f.ID
 	case *wire.Answer:
@@ -391,6 +395,9 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 	case holdfast.CodeRateLimited:
 		// The queue is full, for as long as an answer may take. Clients repeat all that they have, not only what was refused.
 		e.After = 2000
+	}
+	if re == wire.TypeSend && e.Code == holdfast.CodeUnavailable {
+		c.hold(s, id)
 	}
 	c.answer(&e)
 }

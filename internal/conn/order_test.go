@@ -1,0 +1,70 @@
+package conn
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast/holdfast/internal/limits"
+)
+
+const (
+	writer    = `anna > {"t":"hello","v":1,"token":"anna send=chat-*","client":"c1","gen":1,"subs":[]}`
+	acked     = `"t":"ack"`
+	tooMany   = `"msg":"too many frames`
+	outOfTurn = `"msg":"a message before it was refused`
+)
+
+// A limit that lets one message in and refuses the one before it would change their order.
+func TestMessagesKeepTheirOrderUnderALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		st.cfg.Gate = limits.New(limits.Limits{User: limits.Bounds{Frames: 0.25}}, time.Now) // one at once, then one in 4 s
+		expect := func(s, id, want string) {
+			t.Helper()
+			st.do(fmt.Sprintf(`anna > {"t":"send","s":%q,"id":%q,"data":1}`, s, id))
+			synctest.Wait()
+			frames, err := st.drain("anna")
+			if got := strings.Join(frames, " "); err != nil || !strings.Contains(got, want) || !strings.Contains(got, fmt.Sprintf(`"id":%q`, id)) {
+				t.Errorf("%s in %s: got %s (%v), want %s", id, s, got, err, want)
+			}
+		}
+		st.do("anna dials")
+		st.do(writer)
+		synctest.Wait()
+		_, _ = st.drain("anna")
+		expect("chat-1", "m1", acked)
+		expect("chat-1", "m2", tooMany)
+		<-time.After(4 * time.Second)
+		expect("chat-1", "m3", outOfTurn) // there is room for it, but it is not its turn
+		expect("chat-1", "m2", acked)
+		expect("chat-1", "m3", tooMany)
+		<-time.After(4 * time.Second)
+		expect("chat-1", "m4", outOfTurn)
+		expect("chat-2", "n1", acked) // another session has another order
+		<-time.After(holdTime)        // m3 was discarded
+		expect("chat-1", "m4", acked)
+	})
+}
+
+// What is out of turn is refused without end by no server.
+func TestMessagesOutOfTurnAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		st.cfg.Gate = limits.New(limits.Limits{User: limits.Bounds{Frames: 0.25}}, time.Now)
+		st.do("anna dials")
+		st.do(writer)
+		for i := range 10*st.cfg.Burst + 20 {
+			st.do(fmt.Sprintf(`anna > {"t":"send","s":"chat-1","id":"m%d","data":1}`, i))
+		}
+		synctest.Wait()
+		frames, _ := st.drain("anna")
+		if last := frames[len(frames)-1]; !strings.Contains(last, `"t":"bye"`) {
+			t.Errorf("the last frame is %s", last)
+		}
+	})
+}
