@@ -152,6 +152,8 @@ type OpenRunOp struct {
 	TakeOver bool
 	// Answers is the offset of the message that the run answers; 0 for none. It must not be past the head.
 	Answers holdfast.Offset
+	// Rollup is the run's, see [holdfast.RunInfo]. A run that is there keeps its own.
+	Rollup time.Duration
 }
 
 // AppendFragments appends to an open run. It fails with [holdfast.CodeFenced] if Fence is not the run's,
