@@ -214,7 +214,11 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		Endpoints: []Endpoint{{URL: "https://backend.example/hook?key=1", Secrets: []Secret{mustSecret(t, someSecret)}}},
 		Log:       b.log, Transport: b.rec, Logger: slog.New(slog.NewTextHandler(&b.out, nil)),
 		Render: func(i *driver.FeedItem) ([]byte, error) {
-			return json.Marshal(map[string]any{"id": i.Entry.ID, "data": i.Entry.Data})
+			id := i.Entry.ID
+			if ev, ok := i.Entry.StopEvent(); ok {
+				id = string(ev.State)
+			}
+			return json.Marshal(map[string]any{"id": id, "data": i.Entry.Data})
 		},
 		Changed: func() <-chan struct{} {
 			b.bellMu.Lock()
@@ -281,6 +285,27 @@ func (b *bench) run(s holdfast.SessionID, id string, status holdfast.RunStatus) 
 	if _, err := b.log.Apply(b.Context(), s, driver.EndRun{Run: res.Run.Run, Status: status, Force: true}); err != nil {
 		b.Fatal(err)
 	}
+	synctest.Wait()
+}
+
+// stops has r1 stopped, and r2 when it has ended already.
+func (b *bench) stops(s holdfast.SessionID) {
+	b.Helper()
+	apply := func(op driver.Op) driver.Result {
+		b.Helper()
+		res, err := b.log.Apply(b.Context(), s, op)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return res
+	}
+	ada := holdfast.Sender{User: "ada", Client: "phone"}
+	run := apply(driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "r1"}}).Run
+	apply(driver.RequestStop{ID: "x", From: ada, Run: run.Run})
+	apply(driver.EndRun{Run: run.Run, Fence: run.Fence, Status: holdfast.RunStopped})
+	run = apply(driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "r2"}}).Run
+	apply(driver.EndRun{Run: run.Run, Fence: run.Fence, Status: holdfast.RunComplete})
+	apply(driver.RequestStop{ID: "y", From: ada, Run: run.Run})
 	synctest.Wait()
 }
 

@@ -23,10 +23,18 @@ const (
 	RequestOpened Type = "holdfast.request.opened"
 	// RequestSettled: somebody has answered, nobody did in time, or no answer is needed any more.
 	RequestSettled Type = "holdfast.request.settled"
+	// StopRequested: somebody wants a run, or the answer to a message, to be stopped.
+	StopRequested Type = "holdfast.stop.requested"
+	// StopSettled: the stop has come to its outcome, which for one that comes too late is all that there is of it.
+	StopSettled Type = "holdfast.stop.settled"
 )
 
 // Types returns all types of events, in the order in which they are documented.
-func Types() []Type { return []Type{MessageCreated, RunEnded, RequestOpened, RequestSettled} }
+func Types() []Type { return append(DefaultTypes(), StopRequested, StopSettled) }
+
+// DefaultTypes returns the types that an endpoint gets which names none. It does not grow: a receiver that was written before a type
+// was there is not sent it unasked.
+func DefaultTypes() []Type { return []Type{MessageCreated, RunEnded, RequestOpened, RequestSettled} }
 
 // typeOf returns the type of the event that an item of the feed is; false if it is none.
 func typeOf(i *driver.FeedItem) (Type, bool) {
@@ -41,6 +49,12 @@ func typeOf(i *driver.FeedItem) (Type, bool) {
 			return RequestSettled, true
 		}
 		return RequestOpened, true
+	}
+	if ev, ok := i.Entry.StopEvent(); ok {
+		if ev.State.Settled() {
+			return StopSettled, true
+		}
+		return StopRequested, true
 	}
 	return "", false
 }

@@ -85,16 +85,19 @@ func TestWhatAnEndpointGets(t *testing.T) {
 		change func(*Endpoint)
 		want   []string
 	}{
-		"all":         {func(*Endpoint) {}, []string{"m1", "r1"}},
-		"ends":        {func(e *Endpoint) { e.Events = []Type{RunEnded} }, []string{"r1"}},
+		"the default": {func(*Endpoint) {}, []string{"m1", "r1", "r2"}},
+		"all":         {func(e *Endpoint) { e.Events = Types() }, []string{"m1", "requested", "r1", "stopped", "r2", "too_late"}},
+		"ends":        {func(e *Endpoint) { e.Events = []Type{RunEnded} }, []string{"r1", "r2"}},
 		"messages":    {func(e *Endpoint) { e.Events = []Type{MessageCreated} }, []string{"m1"}},
-		"sessions":    {func(e *Endpoint) { e.Sessions = []string{"x", "chat-*"} }, []string{"m1", "r1"}},
+		"stops":       {func(e *Endpoint) { e.Events = []Type{StopRequested, StopSettled} }, []string{"requested", "stopped", "too_late"}},
+		"their ends":  {func(e *Endpoint) { e.Events = []Type{StopSettled} }, []string{"stopped", "too_late"}},
+		"sessions":    {func(e *Endpoint) { e.Sessions = []string{"x", "chat-*"} }, []string{"m1", "r1", "r2"}},
 		"not of this": {func(e *Endpoint) { e.Sessions = []string{"chat"} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(o *Options) { c.change(&o.Endpoints[0]) }, func(b *bench) {
 				b.say("chat-1/m1")
-				b.run("chat-1", "r1", holdfast.RunComplete)
+				b.stops("chat-1")
 				b.same("chat-1", c.want...)
 				b.pass(flushEvery)
 				if st := b.status(); st.Behind != 0 || st.Place == "" {
