@@ -218,6 +218,9 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 			if ev, ok := i.Entry.StopEvent(); ok {
 				id = string(ev.State)
 			}
+			if ev, ok := i.Entry.MemberEvent(); ok {
+				id = string(ev.Change)
+			}
 			return json.Marshal(map[string]any{"id": id, "data": i.Entry.Data})
 		},
 		Changed: func() <-chan struct{} {
@@ -307,6 +310,24 @@ func (b *bench) stops(s holdfast.SessionID) {
 	apply(driver.EndRun{Run: run.Run, Fence: run.Fence, Status: holdfast.RunComplete})
 	apply(driver.RequestStop{ID: "y", From: ada, Run: run.Run})
 	synctest.Wait()
+}
+
+// members come and go.
+func (b *bench) members(s holdfast.SessionID) {
+	b.Helper()
+	var op driver.Tell
+	for _, change := range []holdfast.MemberChange{holdfast.MemberJoined, holdfast.MemberAway, holdfast.MemberBack, holdfast.MemberLeft} {
+		ev := holdfast.MemberEvent{Change: change}
+		data, err := ev.Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		op.Entries = append(op.Entries, driver.NewEntry{Kind: holdfast.KindEvent, From: holdfast.Sender{User: "ada", Client: "phone"}, Data: data})
+	}
+	if _, err := b.log.Apply(b.Context(), s, op); err != nil {
+		b.Fatal(err)
+	}
+	b.pass(time.Minute) // nobody who watches the store is told
 }
 
 func (b *bench) status() Status { return b.d.Statuses()[0] }

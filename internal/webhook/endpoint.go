@@ -53,7 +53,7 @@ func (e *Endpoint) setDefaults() error {
 // wants reports whether an item of the feed is an event for this endpoint.
 func (e *Endpoint) wants(i *driver.FeedItem) bool {
 	t, ok := typeOf(i)
-	return ok && slices.Contains(e.types(), t) && e.of(i.Session)
+	return ok && slices.Contains(e.types(), t) && e.Of(i.Session)
 }
 
 // types are those that the endpoint gets.
@@ -64,8 +64,15 @@ func (e *Endpoint) types() []Type {
 	return e.Events
 }
 
-// of reports whether the endpoint gets events of a session.
-func (e *Endpoint) of(s holdfast.SessionID) bool {
+// AsksForMembers reports whether the endpoint is to be told who is there: then somebody has to look.
+func (e *Endpoint) AsksForMembers() bool {
+	return slices.ContainsFunc(e.types(), func(t Type) bool {
+		return t == MemberJoined || t == MemberAway || t == MemberBack || t == MemberLeft
+	})
+}
+
+// Of reports whether the endpoint gets events of a session.
+func (e *Endpoint) Of(s holdfast.SessionID) bool {
 	return len(e.Sessions) == 0 || slices.ContainsFunc(e.Sessions, func(pattern string) bool {
 		return holdfast.MatchSession(pattern, s, "")
 	})

@@ -27,10 +27,23 @@ const (
 	StopRequested Type = "holdfast.stop.requested"
 	// StopSettled: the stop has come to its outcome, which for one that comes too late is all that there is of it.
 	StopSettled Type = "holdfast.stop.settled"
+	// MemberJoined: a client reads the session that did not before. MemberAway: nobody looks at it any more. MemberBack: somebody does
+	// again. MemberLeft: it is gone, and was not back in time.
+	MemberJoined Type = "holdfast.member.joined"
+	MemberAway   Type = "holdfast.member.away"
+	MemberBack   Type = "holdfast.member.back"
+	MemberLeft   Type = "holdfast.member.left"
 )
 
 // Types returns all types of events, in the order in which they are documented.
-func Types() []Type { return append(DefaultTypes(), StopRequested, StopSettled) }
+func Types() []Type {
+	return append(DefaultTypes(), StopRequested, StopSettled, MemberJoined, MemberAway, MemberBack, MemberLeft)
+}
+
+// memberTypes are those of who is there.
+var memberTypes = map[holdfast.MemberChange]Type{
+	holdfast.MemberJoined: MemberJoined, holdfast.MemberAway: MemberAway, holdfast.MemberBack: MemberBack, holdfast.MemberLeft: MemberLeft,
+}
 
 // DefaultTypes returns the types that an endpoint gets which names none. It does not grow: a receiver that was written before a type
 // was there is not sent it unasked.
@@ -55,6 +68,9 @@ func typeOf(i *driver.FeedItem) (Type, bool) {
 			return StopSettled, true
 		}
 		return StopRequested, true
+	}
+	if ev, ok := i.Entry.MemberEvent(); ok {
+		return memberTypes[ev.Change], true
 	}
 	return "", false
 }

@@ -86,7 +86,9 @@ func TestWhatAnEndpointGets(t *testing.T) {
 		want   []string
 	}{
 		"the default": {func(*Endpoint) {}, []string{"m1", "r1", "r2"}},
-		"all":         {func(e *Endpoint) { e.Events = Types() }, []string{"m1", "requested", "r1", "stopped", "r2", "too_late"}},
+		"all":         {func(e *Endpoint) { e.Events = Types() }, []string{"m1", "requested", "r1", "stopped", "r2", "too_late", "joined", "away", "back", "left"}},
+		"members":     {func(e *Endpoint) { e.Events = []Type{MemberLeft, MemberJoined} }, []string{"joined", "left"}},
+		"who is away": {func(e *Endpoint) { e.Events = []Type{MemberAway, MemberBack} }, []string{"away", "back"}},
 		"ends":        {func(e *Endpoint) { e.Events = []Type{RunEnded} }, []string{"r1", "r2"}},
 		"messages":    {func(e *Endpoint) { e.Events = []Type{MessageCreated} }, []string{"m1"}},
 		"stops":       {func(e *Endpoint) { e.Events = []Type{StopRequested, StopSettled} }, []string{"requested", "stopped", "too_late"}},
@@ -98,6 +100,7 @@ func TestWhatAnEndpointGets(t *testing.T) {
 			inBubble(t, func(o *Options) { c.change(&o.Endpoints[0]) }, func(b *bench) {
 				b.say("chat-1/m1")
 				b.stops("chat-1")
+				b.members("chat-1")
 				b.same("chat-1", c.want...)
 				b.pass(flushEvery)
 				if st := b.status(); st.Behind != 0 || st.Place == "" {

@@ -79,6 +79,10 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 		d.remove(s)
 		return out.Result, nil
 	}
+	if told := out.Effects.Tell; told != nil {
+		d.tell(s, out.Info.Epoch, told)
+		return out.Result, nil
+	}
 	d.sessions[s] = l
 	l.store(&out)
 	if end := out.Effects.End; end != nil {
@@ -92,6 +96,16 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 		d.publish(driver.Change{Session: s, Epoch: out.Info.Epoch, Items: out.Items})
 	}
 	return out.Result, nil
+}
+
+// tell puts into the feed what is not in the log, and sets what goes with it. It is called with the lock held.
+func (d *Driver) tell(s holdfast.SessionID, epoch holdfast.Epoch, t *session.Told) {
+	for _, e := range t.Feed {
+		d.fed(driver.FeedItem{Session: s, Epoch: epoch, Entry: e})
+	}
+	for _, c := range t.Consumers {
+		d.setConsumer(c.Name, c.Value)
+	}
 }
 
 // fed puts an item into the feed. It is called with the lock held.

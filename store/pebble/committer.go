@@ -151,6 +151,9 @@ func (c *committer) one(r *request) error {
 		return nil
 	case out.Effects.Delete:
 		return c.deleteSession(r.session)
+	case out.Effects.Tell != nil:
+		c.tell(r.session, out.Info.Epoch, out.Effects.Tell)
+		return nil
 	}
 	return c.store(h, &out)
 }
