@@ -77,6 +77,34 @@ func (b *bench) checkContents(path string) {
 	}
 }
 
+// What a request puts into the feed bears its trace, so that webhooks can.
+func TestTheFeedBearsTheTrace(t *testing.T) {
+	b := serve(t, nil)
+	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	b.must(201, post("/v1/sessions/chat-42/runs", `{"id":"r"}`), nil)
+	end := func(run int, header string) {
+		r := post(fmt.Sprintf("/v1/sessions/chat-42/runs/%d/end", run), `{"fence":1,"status":"complete"}`)
+		b.must(200, with(r, "Traceparent", header), nil)
+	}
+	end(1, traceparent)
+	pipe := request{method: "PUT", path: "/v1/sessions/chat-42/pipe?id=p", body: "text"}
+	pipe.header = map[string]string{"Content-Type": "text/plain", "Traceparent": traceparent[:53] + "00"}
+	b.must(201, pipe, nil)
+	b.must(201, post("/v1/sessions/chat-42/runs", `{"id":"q"}`), nil)
+	end(3, strings.ToUpper(traceparent))
+	items, err := b.log.Feed(b.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range items {
+		got = append(got, i.Trace)
+	}
+	if d := cmp.Diff([]string{traceparent, traceparent[:53] + "00", ""}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestARunHasARollup(t *testing.T) {
 	b := serve(t, nil)
 	const runs = "/v1/sessions/chat-42/runs"

@@ -117,6 +117,9 @@ type bench struct {
 	d    *Dispatcher
 	out  lockedBuffer
 
+	// ctx is that of what users say.
+	ctx context.Context
+
 	bellMu sync.Mutex
 	bell   chan struct{}
 
@@ -202,7 +205,7 @@ func inBubble(t *testing.T, change func(*Options), test func(*bench)) {
 }
 
 func newBench(t *testing.T, change func(*Options)) *bench {
-	b := &bench{T: t, log: &killable{Driver: memory.New(memory.Options{}), left: -1}, bell: make(chan struct{})}
+	b := &bench{T: t, ctx: t.Context(), log: &killable{Driver: memory.New(memory.Options{}), left: -1}, bell: make(chan struct{})}
 	b.rec = &receiver{t: t, answer: ok}
 	b.log.Watch(func(driver.Change) {
 		b.bellMu.Lock()
@@ -268,7 +271,7 @@ func (b *bench) say(messages ...string) {
 	b.Helper()
 	for _, m := range messages {
 		s, id, _ := strings.Cut(m, "/")
-		_, err := b.log.Apply(b.Context(), holdfast.SessionID(s), driver.Append{Entries: []driver.NewEntry{{
+		_, err := b.log.Apply(b.ctx, holdfast.SessionID(s), driver.Append{Entries: []driver.NewEntry{{
 			Kind: holdfast.KindMessage, ID: id, From: holdfast.Sender{User: "ada"}, Data: json.RawMessage(`1`), Feed: true,
 		}}})
 		if err != nil {

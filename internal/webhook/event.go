@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
@@ -84,7 +85,9 @@ type envelope struct {
 	Subject         holdfast.SessionID `json:"subject"`
 	Time            string             `json:"time"`
 	DataContentType string             `json:"datacontenttype"`
-	Data            jsontext.Value     `json:"data"`
+	// TraceParent is an extension of CloudEvents, that for distributed tracing.
+	TraceParent string         `json:"traceparent,omitzero"`
+	Data        jsontext.Value `json:"data"`
 }
 
 const contentType = "application/cloudevents+json; charset=utf-8"
@@ -97,6 +100,8 @@ type event struct {
 	cursor  string
 	at      time.Time
 	body    []byte
+	// trace is that of the request that led to it; none if it is not known.
+	trace trace.Context
 	// err: it could not be made, and never can.
 	err error
 }
@@ -109,6 +114,7 @@ func eventID(cursor string) string { return strings.ReplaceAll(cursor, ".", "-")
 func (d *Dispatcher) event(i *driver.FeedItem) *event {
 	typ, _ := typeOf(i)
 	e := &event{id: eventID(i.Cursor), typ: typ, session: i.Session, cursor: i.Cursor, at: i.At()}
+	e.trace, _ = trace.Parse(i.Trace)
 	data, err := d.opts.Render(i)
 	if err != nil {
 		e.err = err
@@ -116,7 +122,8 @@ func (d *Dispatcher) event(i *driver.FeedItem) *event {
 	}
 	e.body, e.err = json.Marshal(&envelope{
 		SpecVersion: "1.0", ID: e.id, Source: d.opts.Source, Type: typ, Subject: i.Session,
-		Time: e.at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), DataContentType: "application/json", Data: data,
+		Time: e.at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), DataContentType: "application/json",
+		TraceParent: e.trace.String(), Data: data,
 	})
 	return e
 }

@@ -13,6 +13,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
 )
 
 func dialError(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -109,6 +110,49 @@ func TestWhatAnEndpointGets(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The trace of the request that wrote an entry goes with the event, also when it is sent again, from a dead letter too; where there is
+// none, none is made up.
+func TestTraces(t *testing.T) {
+	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	inBubble(t, func(o *Options) { o.Retries = []time.Duration{time.Second} }, func(b *bench) {
+		b.rec.answer = always(500)
+		ctx := b.ctx
+		b.ctx = driver.WithTrace(ctx, traceparent)
+		b.say("a/1")
+		b.ctx = driver.WithTrace(ctx, "nonsense")
+		b.say("b/1")
+		b.ctx = ctx
+		b.say("c/1")
+		b.pass(time.Minute)
+		b.rec.change(func() { b.rec.answer = ok })
+		if n, err := b.d.ReplayLetters(b.Context(), "default", nil); n != 3 || err != nil {
+			b.Fatalf("%d, %v", n, err)
+		}
+		b.pass(time.Minute)
+		count := map[holdfast.SessionID]int{}
+		for _, p := range b.rec.posts {
+			want := ""
+			if count[p.session]++; p.session == "a" {
+				want = traceparent
+			}
+			var ev map[string]any
+			if err := json.Unmarshal(p.body, &ev); err != nil {
+				b.Fatal(err)
+			}
+			got, there := ev["traceparent"]
+			if p.header.Get("traceparent") != want || there != (want != "") || there && got != want {
+				b.Errorf("%s: header %q, in the event %v, want %q", p.session, p.header.Get("traceparent"), got, want)
+			}
+		}
+		if d := cmp.Diff(map[holdfast.SessionID]int{"a": 3, "b": 3, "c": 3}, count); d != "" {
+			b.Error(d)
+		}
+		if text := b.out.String(); !strings.Contains(text, "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
+			b.Errorf("who looks for the trace does not find it in the log: %s", text)
+		}
+	})
 }
 
 // A new endpoint does not get what was before it; one that was away gets what it missed.

@@ -369,6 +369,8 @@ type FeedItem struct {
 	Entry holdfast.Entry
 	// Ended is when the run ended, if the item is a run's end; else zero.
 	Ended time.Time
+	// Trace is that of the operation that wrote the item, see [WithTrace]; "" for none.
+	Trace string
 }
 
 // End reports whether the item is the end of a run.

@@ -147,6 +147,7 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 // feed puts an item into the feed.
 func (c *committer) feed(f driver.FeedItem) {
 	c.last++
+	f.Trace = c.trace
 	c.set(feedKey(c.last), encodeFeed(&f))
 	c.set(feedOfKey(f.Session, c.last), []byte{version})
 }

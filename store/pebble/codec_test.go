@@ -146,6 +146,25 @@ func TestARollupIsOptional(t *testing.T) {
 	}
 }
 
+// TestATraceIsOptional: a feed item that has none is as it was before there were traces.
+func TestATraceIsOptional(t *testing.T) {
+	for name, item := range someFeedItems() {
+		before := encodeFeed(&item)
+		item.Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		with := encodeFeed(&item)
+		got, err := decodeFeed(with)
+		equal(t, got, item, err)
+		if n := len(with) - len(before); n != 1+len(item.Trace) || string(with[:len(before)]) != string(before) {
+			t.Errorf("%s: a trace takes %d bytes, or stands in the middle", name, n)
+		}
+		for n := len(before) + 1; n < len(with); n++ {
+			if _, err := decodeFeed(with[:n]); err == nil {
+				t.Errorf("%s cut to %d of %d bytes was read", name, n, len(with))
+			}
+		}
+	}
+}
+
 // TestCutRecordsAreErrors cuts each kind of record everywhere, and lengthens it.
 func TestCutRecordsAreErrors(t *testing.T) {
 	for name, c := range records() {

@@ -70,7 +70,7 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 	if err := s.Validate(); err != nil {
 		return driver.Result{}, err
 	}
-	r := &request{session: s, op: session.Own(op), done: make(chan struct{})}
+	r := &request{session: s, op: session.Own(op), trace: driver.TraceOf(ctx), done: make(chan struct{})}
 	if err := d.do(ctx, r); err != nil {
 		return driver.Result{}, err
 	}

@@ -430,13 +430,17 @@ func decodeTag(b []byte) (holdfast.Tag, error) {
 	return t, r.end()
 }
 
-// encodeFeed writes a feed item: the entry as it was written, or a run as it ended, without its body.
+// encodeFeed writes a feed item: the entry as it was written, or a run as it ended, without its body. Its trace is there only if there
+// is one: items that were written before there were traces are read as what they are.
 func encodeFeed(f *driver.FeedItem) []byte {
 	w := newWriter(96 + len(f.Entry.Data))
 	w.str(string(f.Session))
 	w.str(string(f.Epoch))
 	w.uint(uint64(f.Entry.Offset))
 	w.entry(&stored{Entry: f.Entry, Changed: f.Ended, Ended: f.Ended})
+	if f.Trace != "" {
+		w.str(f.Trace)
+	}
 	return w.b
 }
 
@@ -446,6 +450,11 @@ func decodeFeed(b []byte) (f driver.FeedItem, err error) {
 	f.Epoch = holdfast.Epoch(r.str())
 	c := r.entry(holdfast.Offset(r.uint()))
 	f.Entry, f.Ended = c.Entry, c.Ended
+	if r.err == nil && len(r.b) > 0 {
+		if f.Trace = r.str(); f.Trace == "" {
+			r.fail(fmt.Errorf("it has an empty trace"))
+		}
+	}
 	return f, r.end()
 }
 

@@ -16,6 +16,7 @@ func feedCases() []testCase {
 		{"Feed/EndsOfRuns", testFeedEnds},
 		{"Feed/OfOneSession", testFeedOf},
 		{"Feed/Tell", testTell},
+		{"Feed/Trace", testFeedTrace},
 		{"Feed/Trim", testFeedTrim},
 		{"Feed/BadCursor", testFeedCursor},
 		{"Feed/Consumers", testConsumers},
@@ -161,6 +162,35 @@ func testTell(e *env) {
 	e.refused(holdfast.CodeInvalid, s1, driver.Tell{})
 	e.remove(s1)
 	same(e, "deletion leaves it", len(e.feed("", 10)), 6)
+}
+
+// testFeedTrace: items bear the trace of the operation that wrote them, and of no other.
+func testFeedTrace(e *env) {
+	traced := func(trace string, op driver.Op) driver.Result {
+		e.Helper()
+		r, err := e.Apply(driver.WithTrace(e.ctx(), trace), s1, op)
+		e.code("", err)
+		return r
+	}
+	traced("1", entries(fed("a"), fed("b")))
+	e.add(s1, fed("c"))
+	run := traced("2", opening("r")).Run
+	traced("3", driver.RequestStop{ID: "x", From: ann, Run: run.Run})
+	traced("4", end(run, holdfast.RunStopped))
+	traced("5", driver.Tell{Entries: []driver.NewEntry{{Kind: holdfast.KindEvent, From: ann, Data: json.RawMessage(`{"n":1}`)}}})
+	e.apply(s1, entries(fed("d")))
+	traces := func() (out []string) {
+		for _, i := range e.feed("", 100) {
+			out = append(out, i.Trace)
+		}
+		return out
+	}
+	want := []string{"1", "1", "", "3", "4", "4", "5", ""}
+	same(e, "traces", traces(), want)
+	if e.harness.Durable {
+		e.reopen()
+		same(e, "after reopening", traces(), want)
+	}
 }
 
 func testFeedOf(e *env) {
