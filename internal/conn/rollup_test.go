@@ -237,8 +237,10 @@ func TestRollupOfARun(t *testing.T) {
 		take("nothing has a window", "a ")
 		st.do("backend text chat-1 quick b")
 		take("nothing has a window still", "b ")
+		<-time.After(time.Second)
+		synctest.Wait()
 		for _, l := range st.cfg.Lanes {
-			if <-time.After(time.Second); len(l.later) > 0 {
+			if len(l.later) > 0 {
 				t.Errorf("%d subs are still held back", len(l.later))
 			}
 		}
