@@ -84,6 +84,8 @@ type Run struct {
 	Answers Offset
 	// Stop is the stop of the run, if one was requested.
 	Stop Stop
+	// Rollup is as in [RunInfo].
+	Rollup time.Duration
 	// Body holds the fragments, or those of them that were asked for.
 	Body Body
 	// End is what the producer said at the end, as JSON: usage, a finish reason, an error. May be empty.
@@ -106,4 +108,18 @@ type RunInfo struct {
 	Answers Offset
 	// Stop is the stop of the run, if one was requested. While the run is open it is in state requested.
 	Stop Stop
+	// Rollup is for how long texts of the run may be held back, so that readers get them in fewer and larger frames: whole
+	// milliseconds, at most [MaxRollup]. 0: not at all, and after the end.
+	Rollup time.Duration
+}
+
+// MaxRollup is for how long texts are held back at most, whether the run or the reader asks for it.
+const MaxRollup = 500 * time.Millisecond
+
+// CheckRollup reports what is wrong with a window, as an [Error] with [CodeInvalid], or nil.
+func CheckRollup(d time.Duration) error {
+	if d < 0 || d > MaxRollup || d%time.Millisecond != 0 {
+		return Errorf(CodeInvalid, "the rollup is %v; it may be 0 to %v, in whole milliseconds", d, MaxRollup)
+	}
+	return nil
 }

@@ -174,9 +174,15 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store), s.turns.load(ctx, s.store)); err != nil {
 		return err
 	}
+	if err := s.recallMembers(ctx); err != nil {
+		return err
+	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
 	part(s.attend)
+	if s.rooms.Noted != nil {
+		part(s.noteMembers)
+	}
 	part(s.tidyRevocations)
 	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
 	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })

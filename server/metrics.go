@@ -22,6 +22,11 @@ func (s *Server) measure() metrics.Now {
 	n := metrics.Now{Ready: s.welcoming(), Revocations: len(s.revoked.List()), Limits: s.numbers()}
 	n.Connections, n.Users = s.hub.Census()
 	n.Sessions, n.Readings = s.hub.Topics()
+	c := s.hub.Conflicts()
+	n.Fights = c.Flapping
+	n.Conflicts = map[string]uint64{
+		"evicted": c.Evicted, "demoted": c.Demoted, "dropped": c.Dropped, "refused": c.Refused, "asked": c.Asked,
+	}
 	for _, c := range s.hub.All(lagSample) {
 		most := 0
 		for _, p := range c.Describe().Positions {

@@ -158,6 +158,14 @@ func TestWhoFlapsIsNoticed(t *testing.T) {
 	if !strings.Contains(log.String(), "too often") || !strings.Contains(log.String(), "user=anna") {
 		t.Errorf("the log says %s", log.String())
 	}
+	for _, line := range []string{
+		"holdfast_place_fights_total 1", `holdfast_place_conflicts_total{outcome="evicted"} 8`, `holdfast_place_conflicts_total{outcome="refused"} 1`,
+		`holdfast_place_conflicts_total{outcome="demoted"} 0`,
+	} {
+		if text := n.scrape(); !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("the metrics lack %q: %s", line, text)
+		}
+	}
 }
 
 func TestOptionsNameABadRule(t *testing.T) {

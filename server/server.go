@@ -128,6 +128,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.hub = hub.New(lanes)
 	s.rooms = attendance.New(s.readers, o.Now)
+	s.rooms.Noted = s.noted()
 	s.gate = limits.New(o.Limits, o.Now)
 	s.revoked = revocation.New(db, o.Now)
 	s.auth = s.revoked.Over(o.Auth)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -69,13 +70,19 @@ type RunOptions struct {
 	TakeOver bool
 	// Answers is the offset of the message that the run answers, so that a stop can name the message. 0: none.
 	Answers holdfast.Offset
+	// Rollup is for how long texts of the run may be held back, so that readers get them in fewer and larger frames: up to
+	// [holdfast.MaxRollup], in whole milliseconds. Where a reader asks for more, that applies; events and the end come at once. A run
+	// that is continued keeps the one that it was opened with. 0: not at all.
+	Rollup time.Duration
 }
 
 // OpenRun opens a run, or continues the one that its id opened. It is [holdfast.CodeEnded] if that one has ended, and
 // [holdfast.CodeStopped] if it was ended by a stop, which may have come before the run. A run of which a stop is requested is
 // returned, with its context ended: it is for its producer to end.
 func (x *Session) OpenRun(ctx context.Context, o RunOptions) (*Run, error) {
-	op := driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: o.ID, Data: o.Data}, TakeOver: o.TakeOver, Answers: o.Answers}
+	op := driver.OpenRunOp{
+		Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: o.ID, Data: o.Data}, TakeOver: o.TakeOver, Answers: o.Answers, Rollup: o.Rollup,
+	}
 	res, err := x.srv.store.Apply(ctx, x.id, op)
 	if err != nil {
 		return nil, err

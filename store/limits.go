@@ -57,10 +57,21 @@ func (l *Limits) check(op driver.Op) error {
 		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From})
 	case driver.OpenRequest:
 		return l.checkRequest(&op)
+	case driver.Tell:
+		return l.checkTell(&op)
 	case driver.SettleRequest:
 		return l.checkEntry(&driver.NewEntry{ID: op.ID, From: op.From, Data: op.Data})
 	}
 	return nil
+}
+
+func (l *Limits) checkTell(op *driver.Tell) error {
+	for i := range op.Consumers {
+		if err := holdfast.ValidateKey("consumer name", op.Consumers[i].Name); err != nil {
+			return err
+		}
+	}
+	return l.checkAppend(&driver.Append{Entries: op.Entries})
 }
 
 // checkRequest bounds what is asked together with the default: both stand in one entry.

@@ -164,6 +164,7 @@ package wire
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/holdfast/holdfast"
 )
@@ -184,7 +185,7 @@ const (
 	// MaxLast is how many entries a subscription may ask for.
 	MaxLast = 1000
 	// MaxRollup is for how long texts are held back at most, in ms.
-	MaxRollup = 500
+	MaxRollup = int(holdfast.MaxRollup / time.Millisecond)
 	// MaxAside is how many frames one request may send besides its hello.
 	MaxAside = 64
 	// MaxWait is how long a poll may wait, in ms, and DefaultWait how long one waits that does not say.

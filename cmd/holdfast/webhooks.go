@@ -34,7 +34,7 @@ type endpointSettings struct {
 func (w *webhookSettings) register(f *pflag.FlagSet) {
 	f.StringVar(&w.one.URL, "webhook-url", "", "URL that messages of users and ends of runs are posted to; empty for none")
 	f.StringSliceVar(&w.one.SecretFiles, "webhook-secret-file", nil, "files with the secrets that sign them, whsec_… and one a line; several while one is replaced")
-	f.StringSliceVar(&w.one.Events, "webhook-events", nil, "types of events to send: holdfast.message.created, holdfast.run.ended, holdfast.request.opened, holdfast.request.settled; default: all")
+	f.StringSliceVar(&w.one.Events, "webhook-events", nil, "types of events to send, such as holdfast.run.ended; docs/webhooks.md has all; default: messages, ends of runs, requests")
 	f.StringSliceVar(&w.one.Sessions, "webhook-sessions", nil, "patterns of sessions whose events to send; default: all")
 	f.StringVar(&w.file, "webhook-file", "", "file with further webhook endpoints (YAML); docs/webhooks.md describes it")
 	p := &w.policy

@@ -4,6 +4,7 @@
 //
 // Nothing, for a session that nobody watches: its members are not kept, and found among its readers when somebody asks. For all
 // that are watched there is one look a second per node, whatever the number of connections; heartbeats cost nothing here.
+// Sessions of which changes are noted, for webhooks, are watched for as long as anybody reads them.
 //
 // # Concurrency
 //
@@ -12,6 +13,8 @@
 package attendance
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +42,8 @@ type Rooms struct {
 	// Static. readers are all who read a session now.
 	readers func(holdfast.SessionID) []Reading
 	now     func() time.Time
+	// Noted says of which sessions it is to be noted who is there, see Note. Set before the first Enter; nil: of none.
+	Noted func(holdfast.SessionID) bool
 
 	// count is how many rooms there are: most servers have none, and then nothing is locked.
 	count atomic.Int32
@@ -59,6 +64,8 @@ type room struct {
 	watchers map[Reading]struct{}
 	// idle is since when nobody watches.
 	idle time.Time
+	// notes are kept if it is to be noted who is there; else nil.
+	notes *notes
 }
 
 // New returns the rooms of a node.
@@ -82,15 +89,21 @@ func (rs *Rooms) find(s holdfast.SessionID, create bool) *room {
 		return nil
 	}
 	r = &room{session: s, here: map[holdfast.ConnID]Reading{}, watchers: map[Reading]struct{}{}}
+	if rs.noted(s) {
+		r.notes = newNotes()
+	}
 	r.mu.Lock()
 	rs.rooms[s] = r
 	rs.count.Add(1)
 	// It is on the list already. Whoever leaves from now on finds it; who has left before is not among the readers any more.
 	for _, reading := range rs.readers(s) {
-		r.enter(reading, rs.now())
+		now := rs.now()
+		r.tell(r.enter(reading, now), now)
 	}
 	return r
 }
+
+func (rs *Rooms) noted(s holdfast.SessionID) bool { return rs.Noted != nil && rs.Noted(s) }
 
 func (r *room) enter(reading Reading, now time.Time) presence.Change {
 	h := reading.Here()
@@ -98,8 +111,11 @@ func (r *room) enter(reading Reading, now time.Time) presence.Change {
 	return r.state.Enter(h, now)
 }
 
-// tell brings a change to all who watch.
-func (r *room) tell(c presence.Change) {
+// tell brings a change to all who watch, and into the notes.
+func (r *room) tell(c presence.Change, now time.Time) {
+	if r.notes != nil {
+		r.notes.hear(&c, now)
+	}
 	if c.Empty() || len(r.watchers) == 0 {
 		return
 	}
@@ -123,12 +139,13 @@ func members(all []presence.Member) []wire.Member {
 // Enter says that a session is being read. One who watches is told who is there, and from then on what changes. The reading is
 // among the session's readers already.
 func (rs *Rooms) Enter(s holdfast.SessionID, reading Reading, watch bool) {
-	r := rs.find(s, watch)
+	r := rs.find(s, watch || rs.noted(s))
 	if r == nil {
 		return
 	}
 	defer r.mu.Unlock()
-	r.tell(r.enter(reading, rs.now()))
+	now := rs.now()
+	r.tell(r.enter(reading, now), now)
 	if !watch {
 		return
 	}
@@ -150,7 +167,8 @@ func (rs *Rooms) Exit(s holdfast.SessionID, reading Reading, how presence.Depart
 		return
 	}
 	delete(r.here, h.Conn)
-	r.tell(r.state.Exit(h.Who, h.Conn, how, rs.now()))
+	now := rs.now()
+	r.tell(r.state.Exit(h.Who, h.Conn, how, now), now)
 }
 
 // Look says that somebody looks at a reading's page, or does not any more.
@@ -160,8 +178,8 @@ func (rs *Rooms) Look(s holdfast.SessionID, reading Reading) {
 		return
 	}
 	defer r.mu.Unlock()
-	h := reading.Here()
-	r.tell(r.state.Look(h.Who, h.Conn, h.Hidden, rs.now()))
+	h, now := reading.Here(), rs.now()
+	r.tell(r.state.Look(h.Who, h.Conn, h.Hidden, now), now)
 }
 
 // Read says how far a client's user has read, and it has shown. Of one who is no member nothing is kept.
@@ -171,7 +189,7 @@ func (rs *Rooms) Read(s holdfast.SessionID, who holdfast.Sender, p presence.Posi
 		return
 	}
 	defer r.mu.Unlock()
-	r.tell(r.state.Read(who, p))
+	r.tell(r.state.Read(who, p), rs.now())
 }
 
 // Members returns who is there, whether or not somebody watches.
@@ -198,17 +216,17 @@ func (rs *Rooms) Tick() {
 		return
 	}
 	now := rs.now()
-	rs.mu.Lock()
-	all := make([]*room, 0, len(rs.rooms))
-	for _, r := range rs.rooms {
-		all = append(all, r)
-	}
-	rs.mu.Unlock()
-	for _, r := range all {
+	for _, r := range rs.all() {
 		if r.tick(now) {
 			rs.forget(r, now)
 		}
 	}
+}
+
+func (rs *Rooms) all() []*room {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return slices.Collect(maps.Values(rs.rooms))
 }
 
 // tick reports whether nobody has watched the room for long.
@@ -220,13 +238,16 @@ func (r *room) tick(now time.Time) bool {
 			return reading.Used()
 		}
 		return time.Time{}
-	}))
+	}), now)
 	return r.left(now)
 }
 
 func (r *room) left(now time.Time) bool {
 	switch {
 	case len(r.watchers) > 0:
+		return false
+	case r.notes != nil && r.state.Len() > 0, !r.notes.idle():
+		r.idle = time.Time{}
 		return false
 	case r.idle.IsZero():
 		r.idle = now

@@ -160,7 +160,7 @@ type sub struct {
 	gone atomic.Bool
 	// reader belongs to the writing side, once the sub was woken for the first time.
 	reader *tail.Reader
-	// rollup is there if the client wants texts in fewer frames. It belongs to the lane.
+	// rollup is there if the client, or a run, wants texts in fewer frames. It belongs to the lane.
 	rollup *rollup
 	// asked is when it was subscribed, in nanoseconds since the connection started.
 	asked int64

@@ -49,9 +49,14 @@ func rolling(st *stage, ms int) <-chan []arrival {
 
 const lastFragment = 1500
 
+func (st *stage) openRun(id string, rollup time.Duration) {
+	st.apply("chat-1", "chat-1 "+id, driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: id}, Rollup: rollup})
+	synctest.Wait()
+}
+
 // stream writes 150 fragments a second for 10 s into a run, from one moment on.
-func stream(st *stage) (begun time.Time, run holdfast.RunInfo) {
-	st.do("backend run chat-1 a")
+func stream(st *stage, rollup time.Duration) (begun time.Time, run holdfast.RunInfo) {
+	st.openRun("a", rollup)
 	run, begun = st.runs["chat-1 a"], time.Now()
 	for i := range lastFragment {
 		<-time.After(time.Until(begun.Add(time.Duration(i+1) * time.Second / 150)))
@@ -61,20 +66,24 @@ func stream(st *stage) (begun time.Time, run holdfast.RunInfo) {
 	return begun, run
 }
 
-// TestRollup: a reader with a window gets the same text in far fewer frames, and no word of it later than the window allows.
+// TestRollup: where the reader or the run has a window, the reader gets the same text in far fewer frames, and no word of it later
+// than the larger one allows.
 func TestRollup(t *testing.T) {
 	var want strings.Builder
 	for i := range lastFragment {
 		fmt.Fprint(&want, i, " ")
 	}
-	for _, c := range []struct{ ms, most int }{{0, lastFragment}, {50, 220}, {100, 105}, {250, 42}, {500, 22}, {9999, 22}} {
-		t.Run(fmt.Sprint(c.ms), func(t *testing.T) {
+	for _, c := range []struct{ ms, run, most int }{
+		{0, 0, lastFragment}, {50, 0, 220}, {100, 0, 105}, {250, 0, 42}, {500, 0, 22}, {9999, 0, 22},
+		{0, 50, 220}, {0, 100, 105}, {0, 500, 22}, {100, 250, 42}, {250, 100, 42}, {100, 100, 105},
+	} {
+		t.Run(fmt.Sprintf("%d of a run of %d", c.ms, c.run), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := newStage(t)
 				defer st.close()
 				came := rolling(st, c.ms)
 				follows := time.Now()
-				begun, _ := stream(st)
+				begun, _ := stream(st, time.Duration(c.run)*time.Millisecond)
 				st.do("backend end chat-1 a complete")
 				synctest.Wait()
 				st.do("anna vanishes")
@@ -93,7 +102,7 @@ func TestRollup(t *testing.T) {
 				if got.String() != want.String() {
 					t.Errorf("the text has %d bytes, want %d", got.Len(), want.Len())
 				}
-				if window := time.Duration(min(c.ms, wire.MaxRollup)) * time.Millisecond; worst > window {
+				if window := time.Duration(max(min(c.ms, wire.MaxRollup), c.run)) * time.Millisecond; worst > window {
 					t.Errorf("a word came after %v, the window is %v", worst, window)
 				}
 				if frames > c.most {
@@ -175,6 +184,61 @@ func TestRollupEnds(t *testing.T) {
 		if frames, _ := st.drain("anna"); len(frames) != 3 {
 			t.Errorf("without a window came %q", frames)
 		}
+		for _, l := range st.cfg.Lanes {
+			if len(l.later) > 0 {
+				t.Errorf("%d subs are still held back", len(l.later))
+			}
+		}
+	})
+}
+
+// TestRollupOfARun: who comes in the middle of a run with a window has it too; text of a run without one brings along what waits, and
+// when the run has ended nothing waits any more.
+func TestRollupOfARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		st.openRun("slow", 500*time.Millisecond)
+		st.do("backend text chat-1 slow before")
+		st.do("anna dials")
+		st.do(strings.Replace(greeting, "[]", `[{"s":"chat-1"}]`, 1))
+		st.do("backend run chat-1 quick")
+		take := func(step, want string) {
+			t.Helper()
+			synctest.Wait()
+			frames, err := st.drain("anna")
+			got := ""
+			for _, f := range frames {
+				if _, text, ok := strings.Cut(f, `"d":"`); ok {
+					got += strings.TrimSuffix(text, `"}`)
+				}
+			}
+			if err != nil || got != want {
+				t.Errorf("%s: came %q, %v; want %q", step, got, err, want)
+			}
+		}
+		take("she came", `before "}]}`) // the run as it is
+		<-time.After(time.Second)
+		st.do("backend text chat-1 slow one")
+		take("after a pause", "one ")
+		st.do("backend text chat-1 slow two three")
+		take("within the window", "")
+		st.do("backend text chat-1 quick now")
+		take("text of another run", "two three now ")
+		st.do("backend text chat-1 slow four five")
+		take("within the window again", "")
+		<-time.After(500 * time.Millisecond)
+		take("after the window", "four five ")
+		st.do("backend text chat-1 slow six")
+		take("once more", "")
+		st.do("backend end chat-1 slow complete")
+		take("the end", "six ")
+		st.do("backend text chat-1 quick a")
+		take("nothing has a window", "a ")
+		st.do("backend text chat-1 quick b")
+		take("nothing has a window still", "b ")
+		<-time.After(time.Second)
+		synctest.Wait()
 		for _, l := range st.cfg.Lanes {
 			if len(l.later) > 0 {
 				t.Errorf("%d subs are still held back", len(l.later))

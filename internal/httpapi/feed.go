@@ -21,9 +21,21 @@ type feedItem struct {
 	Cursor  string             `json:"cursor"`
 	Session holdfast.SessionID `json:"session"`
 	Epoch   holdfast.Epoch     `json:"epoch"`
-	Entry   entryObject        `json:"entry"`
+	// Entry is there unless the item is of a member, which is not in the log.
+	Entry  *entryObject  `json:"entry,omitzero"`
+	Member *memberChange `json:"member,omitzero"`
 	// Ended is there if the item is the end of a run; the entry then is the run without its body.
 	Ended int64 `json:"ended,omitzero"`
+}
+
+// memberChange is what has become of a member of a session.
+type memberChange struct {
+	Change holdfast.MemberChange `json:"change"`
+	User   holdfast.UserID       `json:"user"`
+	Client holdfast.ClientID     `json:"client"`
+	Name   string                `json:"name,omitzero"`
+	Away   bool                  `json:"away"`
+	Since  int64                 `json:"since"`
 }
 
 type feedAnswer struct {
@@ -32,8 +44,14 @@ type feedAnswer struct {
 }
 
 func feedItemOf(i *driver.FeedItem) feedItem {
-	out := feedItem{Cursor: i.Cursor, Session: i.Session, Epoch: i.Epoch, Entry: entryOf(i.Epoch, &i.Entry)}
-	if i.End() {
+	out := feedItem{Cursor: i.Cursor, Session: i.Session, Epoch: i.Epoch}
+	if m, ok := i.Entry.MemberEvent(); ok {
+		from := i.Entry.From
+		out.Member = &memberChange{Change: m.Change, User: from.User, Client: from.Client, Name: m.Name, Away: m.Away, Since: m.Since}
+		return out
+	}
+	entry := entryOf(i.Epoch, &i.Entry)
+	if out.Entry = &entry; i.End() {
 		out.Ended = i.Ended.UnixMilli()
 		out.Entry.Run.Body = nil
 	}
@@ -44,7 +62,7 @@ func feedItemOf(i *driver.FeedItem) feedItem {
 func FeedItem(i *driver.FeedItem) ([]byte, error) { return json.Marshal(feedItemOf(i)) }
 
 // feedKinds says which items a reader wants.
-type feedKinds struct{ messages, ends, stops, requests bool }
+type feedKinds struct{ messages, ends, stops, requests, members bool }
 
 // kinds reads the parameter kinds. Left out, it means the messages alone, so that a reader who knows of nothing else gets
 // nothing else.
@@ -62,8 +80,10 @@ func (q *query) kinds() (k feedKinds) {
 			k.stops = true
 		case "request":
 			k.requests = true
+		case "member":
+			k.members = true
 		default:
-			q.fail("the query parameter kinds holds %q; message, end, stop and request are known", clip(kind))
+			q.fail("the query parameter kinds holds %q; message, end, stop, request and member are known", clip(kind))
 		}
 	}
 	return k
@@ -76,6 +96,9 @@ func (k feedKinds) want(i *driver.FeedItem) bool {
 	if i.Entry.Kind == holdfast.KindEvent {
 		if _, ok := i.Entry.RequestEvent(); ok {
 			return k.requests
+		}
+		if _, ok := i.Entry.MemberEvent(); ok {
+			return k.members
 		}
 		return k.stops // the only other events that are fed
 	}

@@ -382,6 +382,7 @@ type problem struct {
 
 type runObject struct {
 	Run, Fence, Fragments, Bytes, TextBytes uint64
+	Rollup                                  int64
 	ID, Status, Epoch                       string
 	Duplicate                               bool
 }

@@ -30,6 +30,7 @@ type pipe struct {
 	at     uint64
 	data   jsontext.Value
 	end    bool
+	rollup time.Duration
 	opened bool // by this request, not by an earlier one
 
 	// How the run stands, as far as this producer knows.
@@ -80,8 +81,9 @@ func (a *api) putPipe(c *call) error {
 
 func (p *pipe) readRequest() error {
 	c := p.c
-	q := readQuery(c, "id", "part", "data", "at", "end")
+	q := readQuery(c, "id", "part", "data", "at", "end", "rollup")
 	p.part, p.end, p.at = q.str("part"), q.flag("end", true), q.number("at", 0, maxNumber)
+	p.rollup = milliseconds(q.number("rollup", 0, maxRollup))
 	if q.err != nil {
 		return q.err
 	}
@@ -138,7 +140,7 @@ func (p *pipe) open() error {
 	if p.data != nil {
 		entry.Data = []byte(p.data)
 	}
-	res, err := p.a.apply(p.c, driver.OpenRunOp{Entry: entry, TakeOver: true})
+	res, err := p.a.apply(p.c, driver.OpenRunOp{Entry: entry, TakeOver: true, Rollup: p.rollup})
 	if err != nil {
 		return err
 	}

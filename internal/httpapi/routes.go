@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/trace"
+	"github.com/holdfast/holdfast/store/driver"
 )
 
 // access says whose token a route takes.
@@ -103,7 +104,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if t, ok := trace.Parse(r.Header.Get("Traceparent")); ok {
-		r = r.WithContext(trace.With(r.Context(), t))
+		r = r.WithContext(driver.WithTrace(trace.With(r.Context(), t), t.String()))
 	}
 	if problem := a.unroutable(w, r); problem != nil {
 		a.refuse(&call{w: w, r: r}, problem)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/holdfast/holdfast"
@@ -21,13 +22,14 @@ type runObject struct {
 	Changed   int64               `json:"changed"`
 	Answers   holdfast.Offset     `json:"answers,omitzero"`
 	Stop      *stopObject         `json:"stop,omitzero"`
+	Rollup    int64               `json:"rollup,omitzero"`
 }
 
 func runOf(r *holdfast.RunInfo) runObject {
 	return runObject{
 		Run: r.Run, ID: r.ID, Status: r.Status, Fence: r.Fence, Fragments: r.Fragments, Bytes: r.Bytes,
 		TextBytes: r.TextBytes, At: r.At.UnixMilli(), Changed: r.Changed.UnixMilli(), Answers: r.Answers,
-		Stop: stopOf(&r.Stop),
+		Stop: stopOf(&r.Stop), Rollup: r.Rollup.Milliseconds(),
 	}
 }
 
@@ -36,6 +38,7 @@ type runInput struct {
 	Data     jsontext.Value `json:"data"`
 	TakeOver bool           `json:"takeOver"`
 	Answers  uint64         `json:"answers"`
+	Rollup   uint64         `json:"rollup"`
 }
 
 type runAnswer struct {
@@ -66,12 +69,17 @@ func (a *api) postRun(c *call) error {
 	if in.Answers > maxNumber {
 		return holdfast.Errorf(holdfast.CodeInvalid, "/answers must be the offset of a message, at most %d", maxNumber)
 	}
+	if in.Rollup > maxRollup {
+		return holdfast.Errorf(holdfast.CodeInvalid, "/rollup must be a number of milliseconds from 0 to %d", maxRollup)
+	}
 	data, err := compact(in.Data)
 	if err != nil {
 		return err
 	}
 	entry := driver.NewEntry{Kind: holdfast.KindRun, ID: id, Data: data}
-	res, err := a.apply(c, driver.OpenRunOp{Entry: entry, TakeOver: in.TakeOver, Answers: holdfast.Offset(in.Answers)})
+	res, err := a.apply(c, driver.OpenRunOp{
+		Entry: entry, TakeOver: in.TakeOver, Answers: holdfast.Offset(in.Answers), Rollup: milliseconds(in.Rollup),
+	})
 	if err != nil {
 		return err
 	}
@@ -85,6 +93,11 @@ func createdUnless(duplicate bool) int {
 	}
 	return http.StatusCreated
 }
+
+// maxRollup is the largest rollup, in milliseconds.
+const maxRollup = uint64(holdfast.MaxRollup / time.Millisecond)
+
+func milliseconds(n uint64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 type fragmentInput struct {
 	Part  string         `json:"part"`
@@ -231,6 +244,7 @@ type contentsAnswer struct {
 	End       jsontext.Value      `json:"end,omitzero"`
 	Answers   holdfast.Offset     `json:"answers,omitzero"`
 	Stop      *stopObject         `json:"stop,omitzero"`
+	Rollup    int64               `json:"rollup,omitzero"`
 }
 
 func (a *api) getRun(c *call) error {
@@ -256,7 +270,7 @@ func (a *api) getRun(c *call) error {
 	out := contentsAnswer{
 		Run: e.Offset, ID: e.ID, At: e.At.UnixMilli(), Data: jsontext.Value(e.Data), Status: e.Run.Status, Fence: e.Run.Fence,
 		Fragments: e.Run.Fragments, After: after, Body: segmentsOf(e.Run.Body), End: jsontext.Value(e.Run.End),
-		Answers: e.Run.Answers, Stop: stopOf(&e.Run.Stop),
+		Answers: e.Run.Answers, Stop: stopOf(&e.Run.Stop), Rollup: e.Run.Rollup.Milliseconds(),
 	}
 	return c.answer(http.StatusOK, out)
 }

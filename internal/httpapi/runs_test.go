@@ -2,7 +2,9 @@ package httpapi_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/holdfast/holdfast"
@@ -72,6 +74,69 @@ func (b *bench) checkContents(path string) {
 	b.must(200, request{path: "/v1/sessions/chat-42/entries?after=1"}, &h)
 	if e := h.Entries[0]; e.Kind != "run" || e.Run == nil || e.Run.Status != "complete" || len(e.Run.Body) != 3 {
 		b.Errorf("in the history it is %+v", h.Entries[0])
+	}
+}
+
+// What a request puts into the feed bears its trace, so that webhooks can.
+func TestTheFeedBearsTheTrace(t *testing.T) {
+	b := serve(t, nil)
+	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	b.must(201, post("/v1/sessions/chat-42/runs", `{"id":"r"}`), nil)
+	end := func(run int, header string) {
+		r := post(fmt.Sprintf("/v1/sessions/chat-42/runs/%d/end", run), `{"fence":1,"status":"complete"}`)
+		b.must(200, with(r, "Traceparent", header), nil)
+	}
+	end(1, traceparent)
+	pipe := request{method: "PUT", path: "/v1/sessions/chat-42/pipe?id=p", body: "text"}
+	pipe.header = map[string]string{"Content-Type": "text/plain", "Traceparent": traceparent[:53] + "00"}
+	b.must(201, pipe, nil)
+	b.must(201, post("/v1/sessions/chat-42/runs", `{"id":"q"}`), nil)
+	end(3, strings.ToUpper(traceparent))
+	items, err := b.log.Feed(b.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range items {
+		got = append(got, i.Trace)
+	}
+	if d := cmp.Diff([]string{traceparent, traceparent[:53] + "00", ""}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestARunHasARollup(t *testing.T) {
+	b := serve(t, nil)
+	const runs = "/v1/sessions/chat-42/runs"
+	var r runObject
+	b.must(201, post(runs, `{"id":"r","rollup":100}`), &r)
+	if r.Rollup != 100 || b.runNow(r.Run).Rollup != 100*time.Millisecond {
+		t.Errorf("opened: %+v", r)
+	}
+	b.must(200, post(runs, `{"id":"r","takeOver":true,"rollup":500}`), &r)
+	if r.Rollup != 100 {
+		t.Errorf("taken over: %+v", r)
+	}
+	var s struct{ Open []runObject }
+	b.must(200, request{path: "/v1/sessions/chat-42"}, &s)
+	if len(s.Open) != 1 || s.Open[0].Rollup != 100 {
+		t.Errorf("in the session: %+v", s)
+	}
+	var piped struct{ Run uint64 }
+	pipe := with(request{method: "PUT", path: "/v1/sessions/chat-42/pipe?id=p&end=false&rollup=250", body: "text"}, "Content-Type", "text/plain")
+	b.must(201, pipe, &piped)
+	if got := b.runNow(piped.Run).Rollup; got != 250*time.Millisecond {
+		t.Errorf("a pipe has a rollup of %v", got)
+	}
+	for _, bad := range []string{`-1`, `501`, `9007199254740993`, `"1"`, `0.5`} {
+		p := b.do(post(runs, `{"id":"bad","rollup":`+bad+`}`)).refused(t, 400, holdfast.CodeInvalid)
+		if !strings.Contains(p.Detail, "rollup") {
+			t.Errorf("%s: %s", bad, p.Detail)
+		}
+	}
+	for _, bad := range []string{"-1", "501", "x"} {
+		pipe.path = "/v1/sessions/chat-42/pipe?id=bad&rollup=" + bad
+		b.do(pipe).refused(t, 400, holdfast.CodeInvalid)
 	}
 }
 

@@ -30,6 +30,9 @@ type Now struct {
 	Revocations                            int
 	// Limits are the numbers that bind this server, by name.
 	Limits map[string]float64
+	// Conflicts are those of [Conflicts], by outcome, and Fights those of [Fights], since the start.
+	Conflicts map[string]uint64
+	Fights    uint64
 }
 
 // New returns metrics that ask now what the server is like when they are read.
@@ -38,26 +41,26 @@ func New(now func() Now) *Metrics {
 		registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{},
 	}
 	for _, d := range Table {
-		switch d.Kind {
-		case Counter:
+		switch {
+		case d.polled(): // asked for
+		case d.Kind == Counter:
 			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
 			m.counters[d.Name] = c
 			m.registry.MustRegister(c)
-		case Histogram:
+		default:
 			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets}, d.Labels)
 			m.histograms[d.Name] = h
 			m.registry.MustRegister(h)
-		case Gauge: // asked for
 		}
 		m.begin(&d)
 	}
-	m.registry.MustRegister(&gauges{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(&polled{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // begin makes the series whose labels are known, so that a rate over them begins at zero and not with the first event.
 func (m *Metrics) begin(d *Definition) {
-	if d.Kind == Gauge {
+	if d.polled() {
 		return
 	}
 	for _, values := range d.Known {
@@ -88,13 +91,15 @@ func (m *Metrics) Observe(name string, d time.Duration, labels ...string) {
 	}
 }
 
-// gauges are asked for when they are read.
-type gauges struct{ now func() Now }
+// polled is what is asked for when it is read.
+type polled struct{ now func() Now }
+
+func (d *Definition) polled() bool { return d.Kind == Gauge || d.Polled }
 
 var descriptions = func() map[string]*prometheus.Desc {
 	all := map[string]*prometheus.Desc{}
 	for _, d := range Table {
-		if d.Kind == Gauge {
+		if d.polled() {
 			all[d.Name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
 		}
 	}
@@ -102,15 +107,15 @@ var descriptions = func() map[string]*prometheus.Desc {
 }()
 
 // Describe implements prometheus.Collector.
-func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+func (p *polled) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range descriptions {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (g *gauges) Collect(ch chan<- prometheus.Metric) {
-	n := g.now()
+func (p *polled) Collect(ch chan<- prometheus.Metric) {
+	n := p.now()
 	ready := 0
 	if n.Ready {
 		ready = 1
@@ -124,4 +129,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for limit, v := range n.Limits {
 		ch <- prometheus.MustNewConstMetric(descriptions[Limit], prometheus.GaugeValue, v, limit)
 	}
+	for outcome, v := range n.Conflicts {
+		ch <- prometheus.MustNewConstMetric(descriptions[Conflicts], prometheus.CounterValue, float64(v), outcome)
+	}
+	ch <- prometheus.MustNewConstMetric(descriptions[Fights], prometheus.CounterValue, float64(n.Fights))
 }

@@ -25,6 +25,8 @@ type Definition struct {
 	Help   string
 	// Known are values of the labels that exist from the start.
 	Known [][]string
+	// Polled: somebody else counts, and is asked when the metrics are read, as for gauges.
+	Polled bool
 	// Buckets are those of a histogram.
 	Buckets []float64
 }
@@ -49,6 +51,8 @@ const (
 	Resumes   = "holdfast_resume_total"
 	Away      = "holdfast_away_seconds"
 	Flapping  = "holdfast_flapping_total"
+	Conflicts = "holdfast_place_conflicts_total"
+	Fights    = "holdfast_place_fights_total"
 	Delivery  = "holdfast_delivery_seconds"
 	Commit    = "holdfast_store_commit_seconds"
 	Errors    = "holdfast_store_errors_total"
@@ -84,6 +88,8 @@ var Table = []Definition{
 	{Name: Resumes, Kind: Counter, Labels: []string{"outcome"}, Known: outcomes(), Help: "Subscriptions with a cursor, by how they were answered."},
 	{Name: Away, Kind: Histogram, Labels: []string{"class"}, Known: classes(), Buckets: slow, Help: "How long clients that came back had no connection, by how the one before ended."},
 	{Name: Flapping, Kind: Counter, Known: [][]string{{}}, Help: "Times that a client came back more than 6 times within a minute."},
+	{Name: Conflicts, Kind: Counter, Labels: []string{"outcome"}, Polled: true, Help: "Connections to which rules on connections did something: evicted, demoted (to reading), dropped (found to be dead), refused, or asked for their user's word."},
+	{Name: Fights, Kind: Counter, Polled: true, Help: "Times that the windows of one user began to take places from each other again and again, and were slowed down."},
 	{Name: Delivery, Kind: Histogram, Known: [][]string{{}}, Buckets: fast, Help: "From when something was durable until it was written to the sockets of its readers that take it: the longest of each round of writing."},
 	{Name: Commit, Kind: Histogram, Labels: []string{"durability"}, Buckets: fast, Help: "How long the store took to make one operation durable."},
 	{Name: Errors, Kind: Counter, Known: [][]string{{}}, Help: "Operations that the store could not do, for no fault of the caller."},

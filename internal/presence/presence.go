@@ -21,6 +21,8 @@ const (
 	// pages that are reloaded do too.
 	Grace    = 15 * time.Second
 	Farewell = 2 * time.Second
+	// Return is how long a member is waited for that was there before the server started: clients come back over a time.
+	Return = 60 * time.Second
 	// Silence is how long a member that says nothing but pongs is taken to be looking. A browser that has stopped a page may
 	// answer for it, but says nothing by itself.
 	Silence = 60 * time.Second
@@ -97,9 +99,7 @@ type Room struct {
 
 // Enter lets a client in, or lets it go on with another connection.
 func (r *Room) Enter(h Here, now time.Time) (c Change) {
-	if r.members == nil {
-		r.members, r.kept = map[holdfast.Sender]*member{}, map[holdfast.Sender]Position{}
-	}
+	r.open()
 	m := r.members[h.Who]
 	if m == nil {
 		m = &member{Member: Member{Who: h.Who, Name: h.Name, Since: now, Away: h.Hidden, Position: r.kept[h.Who]}}
@@ -112,6 +112,24 @@ func (r *Room) Enter(h Here, now time.Time) (c Change) {
 	changed := m.Name != h.Name
 	m.conn, m.hidden, m.Name, m.leaves = h.Conn, h.Hidden, h.Name, time.Time{}
 	r.set(m, h.Hidden, changed, now, &c)
+	return c
+}
+
+func (r *Room) open() {
+	if r.members == nil {
+		r.members, r.kept = map[holdfast.Sender]*member{}, map[holdfast.Sender]Position{}
+	}
+}
+
+// Expect lets a member in that was there before the server started, and has no connection yet.
+func (r *Room) Expect(was Member, now time.Time) (c Change) {
+	r.open()
+	if r.members[was.Who] != nil {
+		return c
+	}
+	m := &member{Member: was, hidden: was.Away, leaves: now.Add(Return)}
+	r.members[was.Who] = m
+	r.tell(m, &c)
 	return c
 }
 

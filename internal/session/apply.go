@@ -38,6 +38,8 @@ func Apply(info driver.Info, in Input, look Lookup) (Outcome, error) {
 		err = a.editQueue(op)
 	case driver.EndTurn:
 		err = a.endTurn(op)
+	case driver.Tell:
+		err = a.tell(op)
 	case driver.Trim:
 		err = a.trim(op)
 	case driver.Expire:
@@ -135,6 +137,13 @@ func Own(op driver.Op) driver.Op {
 		return op
 	case driver.SettleRequest:
 		op.Data = bytes.Clone(op.Data)
+		return op
+	case driver.Tell:
+		op.Entries = slices.Clone(op.Entries)
+		for i := range op.Entries {
+			op.Entries[i].Data = bytes.Clone(op.Entries[i].Data)
+		}
+		op.Consumers = slices.Clone(op.Consumers)
 		return op
 	}
 	return op

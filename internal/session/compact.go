@@ -45,6 +45,6 @@ func (c *Compact) RunInfo() holdfast.RunInfo {
 // Opened returns the entry of an open run that stands as info says, with the body given.
 func Opened(opening holdfast.Entry, info *holdfast.RunInfo, body holdfast.Body) holdfast.Entry {
 	opening.Run = &holdfast.Run{Status: holdfast.RunOpen, Fence: info.Fence, Fragments: info.Fragments, Tag: info.Tag,
-		Answers: info.Answers, Stop: info.Stop, Body: body}
+		Answers: info.Answers, Stop: info.Stop, Rollup: info.Rollup, Body: body}
 	return opening
 }

@@ -19,16 +19,20 @@ func (a *applying) openRun(op driver.OpenRunOp) error {
 	if dup {
 		return a.reopen(&known, op.TakeOver)
 	}
+	if err := holdfast.CheckRollup(op.Rollup); err != nil {
+		return err
+	}
 	if op.Answers > a.info.Head {
 		return holdfast.Errorf(holdfast.CodeNotFound, "there is no entry at offset %d that a run could answer", op.Answers)
 	}
 	e := a.put(&op.Entry)
-	r := holdfast.RunInfo{Run: e.Offset, ID: e.ID, Status: holdfast.RunOpen, Fence: 1, At: a.now, Changed: a.now, Answers: op.Answers}
+	r := holdfast.RunInfo{Run: e.Offset, ID: e.ID, Status: holdfast.RunOpen, Fence: 1, At: a.now, Changed: a.now, Answers: op.Answers,
+		Rollup: op.Rollup}
 	armed, err := a.takeWaiting(&r)
 	if err != nil {
 		return err
 	}
-	e.Run.Answers, e.Run.Stop = r.Answers, r.Stop // of all copies of the entry
+	e.Run.Answers, e.Run.Stop, e.Run.Rollup = r.Answers, r.Stop, r.Rollup // of all copies of the entry
 	if op.Answers != 0 {
 		a.knows(AnswersScope, answersID(op.Answers), KnownBy(&e))
 	}
@@ -167,7 +171,7 @@ func (a *applying) endRun(op driver.EndRun) error {
 func (a *applying) end(i int, status holdfast.RunStatus, outcome holdfast.StopState, data []byte) error {
 	a.changed()
 	r := a.info.Open[i]
-	r.Status = status
+	r.Status, r.Rollup = status, 0
 	if r.Stop.State != "" {
 		r.Stop.State = outcome
 	}

@@ -109,6 +109,8 @@ type Effects struct {
 	Queue bool
 	// Trim drops what is older.
 	Trim *Trimmed
+	// Tell goes into the feed alone; nothing else is set, and the session stays as it is, also if it is not there.
+	Tell *Told
 	// Delete drops the session with everything in it; nothing else is set.
 	Delete bool
 }

@@ -302,21 +302,8 @@ func stopOf(r *holdfast.RunInfo) driver.StopInfo {
 
 // stopData is what the event of a stop says.
 func stopData(s *driver.StopInfo) json.RawMessage {
-	type stop struct {
-		ID      string             `json:"id"`
-		Run     holdfast.Offset    `json:"run,omitempty"`
-		Answers holdfast.Offset    `json:"answers,omitempty"`
-		State   holdfast.StopState `json:"state"`
-		User    holdfast.UserID    `json:"u,omitempty"`
-		Client  holdfast.ClientID  `json:"c,omitempty"`
-	}
-	data, err := json.Marshal(struct {
-		Stop stop `json:"stop"`
-	}{stop{s.ID, s.Run, s.Answers, s.State, s.From.User, s.From.Client}})
-	if err != nil { // strings and numbers always can be written
-		return nil
-	}
-	return data
+	ev := holdfast.StopEvent{ID: s.ID, Run: s.Run, Answers: s.Answers, State: s.State, User: s.From.User, Client: s.From.Client}
+	return ev.Marshal()
 }
 
 // NoStop is the error of asking for a stop that is not there.

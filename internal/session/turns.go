@@ -159,7 +159,7 @@ func (a *applying) became(h *driver.Held, e *holdfast.Entry, as holdfast.TurnSta
 
 // takeTurns lets in what has its turn after an operation, and shows what waits if that has changed.
 func (a *applying) takeTurns() error {
-	if a.out.Effects.Delete {
+	if a.out.Effects.Delete || a.out.Effects.Tell != nil {
 		return nil
 	}
 	if err := a.letIn(); err != nil {

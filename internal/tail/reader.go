@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -141,10 +142,12 @@ func (r *Reader) Peek() (Place, bool) {
 }
 
 // MayWait reports whether all that follows now is more text of runs that the reader has: what may come a little later, and then
-// in fewer frames.
-func (r *Reader) MayWait() bool {
-	_, live := r.Peek()
-	return live && r.tail.onlyText(r.place)
+// in fewer frames. window is for how long, by the windows of these runs: the least of them, as what follows comes in one order.
+func (r *Reader) MayWait() (window time.Duration, ok bool) {
+	if _, live := r.Peek(); !live {
+		return 0, false
+	}
+	return r.tail.mayWait(r.place)
 }
 
 // Place is a place in a tail's memory.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 )
@@ -20,8 +21,11 @@ type recent struct {
 	// chunks hold the items' frames. The number of chunks[0] is dropped.
 	chunks  [][]byte
 	dropped uint32
-	// solid is the sequence number after the last item that is no text, of those that there were.
-	solid uint64
+	// solid is the sequence number after the last item that is no text, of those that there were. patience says, of the texts after
+	// it, how long they may wait: for each place the first element behind it has the least window of what follows. Both numbers
+	// ascend.
+	solid    uint64
+	patience []patience
 	// bytes is what all of it takes, about.
 	bytes int
 	// parts are the names of the parts that texts are of, by item.part.
@@ -41,6 +45,12 @@ type item struct {
 	chunk, pos, size, text uint32
 	kind                   itemKind
 	part                   uint8
+}
+
+// patience is the window of a text, and the sequence number after it.
+type patience struct {
+	after  uint64
+	window time.Duration
 }
 
 // itemBytes is what an item takes besides its frame.
@@ -123,16 +133,37 @@ func (r *recent) push(i item, frame []byte) {
 	*last = append(*last, frame...)
 	r.items = append(r.items, i)
 	if i.kind != fragItem || i.part == noPart {
-		r.solid = r.first + uint64(len(r.items))
+		r.solid, r.patience = r.first+uint64(len(r.items)), r.patience[:0]
 	}
 	r.bytes += itemBytes + len(frame)
 }
 
-// pushText adds a text, which can be joined with its neighbours.
-func (r *recent) pushText(i item, frame []byte, part string) {
+// pushText adds a text, which can be joined with its neighbours, and may wait for as long as its run's window.
+func (r *recent) pushText(i item, frame []byte, part string, window time.Duration) {
 	i.part = r.partNo(part)
 	i.text = uint32(bytes.Index(frame, textMark) + len(textMark))
 	r.push(i, frame)
+	if i.part == noPart {
+		return
+	}
+	n := len(r.patience)
+	for n > 0 && r.patience[n-1].window >= window {
+		n--
+	}
+	r.patience = append(r.patience[:n], patience{r.first + uint64(len(r.items)), window})
+}
+
+// mayWait returns how long what follows a place may wait; false if nothing does, or not only texts.
+func (r *recent) mayWait(seq uint64) (time.Duration, bool) {
+	if seq < max(r.first, r.solid) {
+		return 0, false
+	}
+	for _, p := range r.patience {
+		if p.after > seq {
+			return p.window, true
+		}
+	}
+	return 0, false
 }
 
 // textMark stands before the text, and nowhere else: in a string of JSON a quote has a backslash before it.

@@ -24,6 +24,8 @@ package tail
 import (
 	"sort"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -50,11 +52,16 @@ type Tail struct {
 	// life counts how often the tail was started anew, so that a reader's sequence number of an earlier life is known.
 	life   uint64
 	recent recent
+	// windows are those of the open runs that have one; nil for none.
+	windows map[holdfast.Offset]time.Duration
 	// base is where a reader is before the first item, head after the last. They are shared with readers and never changed
 	// in place.
 	base, head *holdfast.Cursor
 	// loading is there while Warm reads the store.
 	loading *loading
+
+	// rolls: there are windows. It is written with mu held, and read without: most sessions have none, and then nobody asks.
+	rolls atomic.Bool
 
 	// warming is held by whoever warms the tail, and taken before mu.
 	warming sync.Mutex
@@ -123,7 +130,25 @@ func (t *Tail) begin(e holdfast.Epoch) {
 func (t *Tail) cool() {
 	t.warm, t.recent, t.base, t.head = false, recent{}, nil, nil
 	t.life++
+	t.windows = nil
+	t.rolls.Store(false)
 }
+
+// roll notes the window of an open run; 0 if it has none, or is open no more.
+func (t *Tail) roll(run holdfast.Offset, window time.Duration) {
+	switch {
+	case window == 0:
+		delete(t.windows, run)
+	case t.windows == nil:
+		t.windows = map[holdfast.Offset]time.Duration{run: window}
+	default:
+		t.windows[run] = window
+	}
+	t.rolls.Store(len(t.windows) > 0)
+}
+
+// Rolls reports whether a run is open whose texts may be held back.
+func (t *Tail) Rolls() bool { return t.rolls.Load() }
 
 // add appends what one item of a change is; false means that something is missing before it.
 func (t *Tail) add(epoch holdfast.Epoch, it *driver.Item) bool {
@@ -147,6 +172,7 @@ func (t *Tail) addEntry(epoch holdfast.Epoch, e *holdfast.Entry) bool {
 	i := item{kind: entryItem, part: noPart, at: e.Offset, tag: e.Tag}
 	if e.Kind == holdfast.KindRun && !e.Run.Status.Ended() {
 		i.kind, i.n, i.runTag = openItem, e.Run.Fragments, e.Run.Tag
+		t.roll(e.Offset, e.Run.Rollup)
 	}
 	t.recent.push(i, entryFrame(t.session, epoch, e))
 	t.head = after(t.head, []item{i})
@@ -199,7 +225,7 @@ func (t *Tail) pushFrag(f *wire.FragFrame) {
 		t.recent.push(i, frame)
 		return
 	}
-	t.recent.pushText(i, frame, f.Fragment.Part)
+	t.recent.pushText(i, frame, f.Fragment.Part, t.windows[f.Run])
 }
 
 func (t *Tail) addEnd(e *driver.Ended) bool {
@@ -213,6 +239,7 @@ func (t *Tail) addEnd(e *driver.Ended) bool {
 	t.recent.push(item{kind: endItem, part: noPart, at: e.Run}, wire.AppendEnd(nil, endFrame(t.session, e)))
 	head := t.head.Without(e.Run)
 	t.head = &head
+	t.roll(e.Run, 0)
 	return true
 }
 
@@ -291,6 +318,9 @@ func (t *Tail) Warm(load func() (driver.Info, error)) error {
 	t.warm, t.base, t.head = true, &at, &at
 	t.recent = recent{}
 	t.life++
+	for i := range info.Open {
+		t.roll(info.Open[i].Run, info.Open[i].Rollup)
+	}
 	for i := range loaded.late {
 		t.publish(&loaded.late[i])
 	}
@@ -391,12 +421,14 @@ func (t *Tail) take(at place, skip *holdfast.Cursor, max int) (batch, bool) {
 	return b, true
 }
 
-// onlyText reports whether something follows a place, and nothing but texts of runs.
-func (t *Tail) onlyText(at place) bool {
+// mayWait returns how long what follows a place may wait by the windows of its runs; false if nothing follows, or not only texts.
+func (t *Tail) mayWait(at place) (time.Duration, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := &t.recent
-	return t.warm && at.life == t.life && at.seq >= max(r.first, r.solid) && at.seq < t.endLocked().seq
+	if !t.warm || at.life != t.life {
+		return 0, false
+	}
+	return t.recent.mayWait(at.seq)
 }
 
 // end returns the place after the last item.

@@ -13,6 +13,8 @@ import (
 type Context struct {
 	ID   [16]byte
 	Span [8]byte
+	// Sampled: the one who asks records this trace.
+	Sampled bool
 }
 
 // Parse reads a traceparent header. One that is not valid counts as none, as the specification demands (§3.2.2.3): it is a
@@ -34,6 +36,8 @@ func Parse(header string) (Context, bool) {
 	}
 	_, _ = hex.Decode(c.ID[:], []byte(header[3:35]))    // it is hexadecimal
 	_, _ = hex.Decode(c.Span[:], []byte(header[36:52])) // so is this
+	bits, _ := hex.DecodeString(flags)
+	c.Sampled = bits[0]&1 != 0
 	if c.ID == [16]byte{} || c.Span == [8]byte{} {
 		return Context{}, false
 	}
@@ -52,6 +56,18 @@ func isHex(s string) bool {
 
 // Valid reports whether there is one.
 func (c Context) Valid() bool { return c.ID != [16]byte{} }
+
+// String returns it as a traceparent header of version 00, "" for none. Flags that this version does not know are left out (§3.2.2.5).
+func (c Context) String() string {
+	if !c.Valid() {
+		return ""
+	}
+	flags := "-00"
+	if c.Sampled {
+		flags = "-01"
+	}
+	return "00-" + hex.EncodeToString(c.ID[:]) + "-" + hex.EncodeToString(c.Span[:]) + flags
+}
 
 // Attrs are its ids as the log has them, under the names that collectors of logs know; nothing for none.
 func (c Context) Attrs() []slog.Attr {

@@ -35,6 +35,22 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestString(t *testing.T) {
+	for header, want := range map[string]string{
+		example:                        example,
+		example[:53] + "00":            example[:53] + "00",
+		example[:53] + "ff":            example,
+		example[:53] + "02":            example[:53] + "00",
+		"cc" + example[2:] + "-future": example,
+		"none":                         "",
+	} {
+		c, _ := Parse(header)
+		if got := c.String(); got != want {
+			t.Errorf("%s comes back as %s, want %s", header, got, want)
+		}
+	}
+}
+
 func TestHandlerAddsTheIDs(t *testing.T) {
 	c, _ := Parse(example)
 	var out bytes.Buffer

@@ -100,6 +100,9 @@ func (s *sender) find(ctx context.Context, task schedule.Task) (*event, error) {
 // While the whole receiver fails, that was said once.
 func (s *sender) tell(task schedule.Task, e *event, a *answer, fx schedule.Effect, failing bool) {
 	log := s.opts.Logger.With("endpoint", s.end.Name, "session", e.session, "event", e.id)
+	for _, id := range e.trace.Attrs() {
+		log = log.With(id)
+	}
 	switch {
 	case fx.Disable:
 		log.Error("the webhook endpoint answered 410 Gone and is disabled: it gets nothing until it is enabled", "url", s.end.shown())
@@ -114,7 +117,7 @@ func (s *sender) tell(task schedule.Task, e *event, a *answer, fx schedule.Effec
 func (s *sender) steps(task schedule.Task, e *event, a *answer, fx schedule.Effect, round int) (all []func(context.Context) error) {
 	if fx.Dead {
 		l := Letter{ID: e.id, Type: e.typ, Session: e.session, Cursor: e.cursor, Event: string(e.body), Attempts: task.Failed + 1,
-			At: e.at.UnixMilli(), Died: s.opts.Now().UnixMilli(), Error: a.text}
+			At: e.at.UnixMilli(), Died: s.opts.Now().UnixMilli(), Error: a.text, Trace: e.trace.String()}
 		all = append(all, func(ctx context.Context) error { return s.put(ctx, s.end.letterName(l.ID), &l) })
 	}
 	if fx.Store != nil {

@@ -117,6 +117,9 @@ type bench struct {
 	d    *Dispatcher
 	out  lockedBuffer
 
+	// ctx is that of what users say.
+	ctx context.Context
+
 	bellMu sync.Mutex
 	bell   chan struct{}
 
@@ -202,7 +205,7 @@ func inBubble(t *testing.T, change func(*Options), test func(*bench)) {
 }
 
 func newBench(t *testing.T, change func(*Options)) *bench {
-	b := &bench{T: t, log: &killable{Driver: memory.New(memory.Options{}), left: -1}, bell: make(chan struct{})}
+	b := &bench{T: t, ctx: t.Context(), log: &killable{Driver: memory.New(memory.Options{}), left: -1}, bell: make(chan struct{})}
 	b.rec = &receiver{t: t, answer: ok}
 	b.log.Watch(func(driver.Change) {
 		b.bellMu.Lock()
@@ -214,7 +217,14 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		Endpoints: []Endpoint{{URL: "https://backend.example/hook?key=1", Secrets: []Secret{mustSecret(t, someSecret)}}},
 		Log:       b.log, Transport: b.rec, Logger: slog.New(slog.NewTextHandler(&b.out, nil)),
 		Render: func(i *driver.FeedItem) ([]byte, error) {
-			return json.Marshal(map[string]any{"id": i.Entry.ID, "data": i.Entry.Data})
+			id := i.Entry.ID
+			if ev, ok := i.Entry.StopEvent(); ok {
+				id = string(ev.State)
+			}
+			if ev, ok := i.Entry.MemberEvent(); ok {
+				id = string(ev.Change)
+			}
+			return json.Marshal(map[string]any{"id": id, "data": i.Entry.Data})
 		},
 		Changed: func() <-chan struct{} {
 			b.bellMu.Lock()
@@ -261,7 +271,7 @@ func (b *bench) say(messages ...string) {
 	b.Helper()
 	for _, m := range messages {
 		s, id, _ := strings.Cut(m, "/")
-		_, err := b.log.Apply(b.Context(), holdfast.SessionID(s), driver.Append{Entries: []driver.NewEntry{{
+		_, err := b.log.Apply(b.ctx, holdfast.SessionID(s), driver.Append{Entries: []driver.NewEntry{{
 			Kind: holdfast.KindMessage, ID: id, From: holdfast.Sender{User: "ada"}, Data: json.RawMessage(`1`), Feed: true,
 		}}})
 		if err != nil {
@@ -282,6 +292,45 @@ func (b *bench) run(s holdfast.SessionID, id string, status holdfast.RunStatus) 
 		b.Fatal(err)
 	}
 	synctest.Wait()
+}
+
+// stops has r1 stopped, and r2 when it has ended already.
+func (b *bench) stops(s holdfast.SessionID) {
+	b.Helper()
+	apply := func(op driver.Op) driver.Result {
+		b.Helper()
+		res, err := b.log.Apply(b.Context(), s, op)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return res
+	}
+	ada := holdfast.Sender{User: "ada", Client: "phone"}
+	run := apply(driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "r1"}}).Run
+	apply(driver.RequestStop{ID: "x", From: ada, Run: run.Run})
+	apply(driver.EndRun{Run: run.Run, Fence: run.Fence, Status: holdfast.RunStopped})
+	run = apply(driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "r2"}}).Run
+	apply(driver.EndRun{Run: run.Run, Fence: run.Fence, Status: holdfast.RunComplete})
+	apply(driver.RequestStop{ID: "y", From: ada, Run: run.Run})
+	synctest.Wait()
+}
+
+// members come and go.
+func (b *bench) members(s holdfast.SessionID) {
+	b.Helper()
+	var op driver.Tell
+	for _, change := range []holdfast.MemberChange{holdfast.MemberJoined, holdfast.MemberAway, holdfast.MemberBack, holdfast.MemberLeft} {
+		ev := holdfast.MemberEvent{Change: change}
+		data, err := ev.Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		op.Entries = append(op.Entries, driver.NewEntry{Kind: holdfast.KindEvent, From: holdfast.Sender{User: "ada", Client: "phone"}, Data: data})
+	}
+	if _, err := b.log.Apply(b.Context(), s, op); err != nil {
+		b.Fatal(err)
+	}
+	b.pass(time.Minute) // nobody who watches the store is told
 }
 
 func (b *bench) status() Status { return b.d.Statuses()[0] }

@@ -45,7 +45,7 @@ func (d *Dispatcher) Statuses() []Status {
 	for i, s := range d.senders {
 		s.mu.Lock()
 		out[i] = Status{
-			Name: s.end.Name, URL: s.end.shown(), Events: s.end.Events, Sessions: s.end.Sessions, Disabled: s.place.Disabled,
+			Name: s.end.Name, URL: s.end.shown(), Events: s.end.types(), Sessions: s.end.Sessions, Disabled: s.place.Disabled,
 			Failing: s.table.Failing(), Place: s.table.Place(), Behind: s.table.Behind(), Delivered: s.stats.delivered,
 			Failed: s.stats.failed, Error: s.stats.err,
 		}

@@ -1,5 +1,5 @@
-// Package webhook brings what happens in sessions to receivers over HTTP: messages that users send and ends of runs, as
-// CloudEvents 1.0, signed as Standard Webhooks says.
+// Package webhook brings what happens in sessions to receivers over HTTP: what users send, ends of runs, stops,
+// requests and who is there, as CloudEvents 1.0, signed as Standard Webhooks says.
 //
 // # Delivery
 //

@@ -19,7 +19,7 @@ type Endpoint struct {
 	// Secrets sign the events, each with each: so that a receiver that knows the old one or the new one can verify while a
 	// secret is replaced. At least one.
 	Secrets []Secret
-	// Events are the types that are sent. Default: all.
+	// Events are the types that are sent. Default: [DefaultTypes].
 	Events []Type
 	// Sessions are the patterns of the sessions whose events are sent, see [holdfast.MatchSession]. Default: all.
 	Sessions []string
@@ -53,11 +53,28 @@ func (e *Endpoint) setDefaults() error {
 // wants reports whether an item of the feed is an event for this endpoint.
 func (e *Endpoint) wants(i *driver.FeedItem) bool {
 	t, ok := typeOf(i)
-	if !ok || len(e.Events) > 0 && !slices.Contains(e.Events, t) {
-		return false
+	return ok && slices.Contains(e.types(), t) && e.Of(i.Session)
+}
+
+// types are those that the endpoint gets.
+func (e *Endpoint) types() []Type {
+	if len(e.Events) == 0 {
+		return DefaultTypes()
 	}
+	return e.Events
+}
+
+// AsksForMembers reports whether the endpoint is to be told who is there: then somebody has to look.
+func (e *Endpoint) AsksForMembers() bool {
+	return slices.ContainsFunc(e.types(), func(t Type) bool {
+		return t == MemberJoined || t == MemberAway || t == MemberBack || t == MemberLeft
+	})
+}
+
+// Of reports whether the endpoint gets events of a session.
+func (e *Endpoint) Of(s holdfast.SessionID) bool {
 	return len(e.Sessions) == 0 || slices.ContainsFunc(e.Sessions, func(pattern string) bool {
-		return holdfast.MatchSession(pattern, i.Session, "")
+		return holdfast.MatchSession(pattern, s, "")
 	})
 }
 

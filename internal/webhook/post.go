@@ -62,6 +62,10 @@ func (s *sender) post(ctx context.Context, e *event) answer {
 	req.Header.Set("webhook-id", e.id)
 	req.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set("webhook-signature", sign(s.end.Secrets, e.id, now, e.body))
+	// It goes on as it came: Holdfast makes no spans of its own.
+	if e.trace.Valid() {
+		req.Header.Set("traceparent", e.trace.String())
+	}
 	res, err := s.client.Do(req)
 	if err != nil {
 		return failedAnswer(ctx, err, s.opts.Timeout)

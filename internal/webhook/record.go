@@ -49,6 +49,8 @@ type Letter struct {
 	Died     int64 `json:"died"`
 	// Error is how the last attempt ended, for people.
 	Error string `json:"error"`
+	// Trace is the traceparent header that it is sent with, if there is one.
+	Trace string `json:"trace,omitzero"`
 	// Again: it is about to be sent again, because somebody asked for it.
 	Again bool `json:"again"`
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/internal/webhook/schedule"
 )
 
@@ -60,7 +61,8 @@ func (s *sender) resend(ctx context.Context, name string, l *Letter) error {
 	if disabled {
 		return nil // it stays marked, and is sent when the endpoint is enabled
 	}
-	a := s.post(ctx, &event{id: l.ID, body: []byte(l.Event)})
+	from, _ := trace.Parse(l.Trace)
+	a := s.post(ctx, &event{id: l.ID, body: []byte(l.Event), trace: from})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

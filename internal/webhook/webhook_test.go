@@ -13,6 +13,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
 )
 
 func dialError(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -85,16 +86,22 @@ func TestWhatAnEndpointGets(t *testing.T) {
 		change func(*Endpoint)
 		want   []string
 	}{
-		"all":         {func(*Endpoint) {}, []string{"m1", "r1"}},
-		"ends":        {func(e *Endpoint) { e.Events = []Type{RunEnded} }, []string{"r1"}},
+		"the default": {func(*Endpoint) {}, []string{"m1", "r1", "r2"}},
+		"all":         {func(e *Endpoint) { e.Events = Types() }, []string{"m1", "requested", "r1", "stopped", "r2", "too_late", "joined", "away", "back", "left"}},
+		"members":     {func(e *Endpoint) { e.Events = []Type{MemberLeft, MemberJoined} }, []string{"joined", "left"}},
+		"who is away": {func(e *Endpoint) { e.Events = []Type{MemberAway, MemberBack} }, []string{"away", "back"}},
+		"ends":        {func(e *Endpoint) { e.Events = []Type{RunEnded} }, []string{"r1", "r2"}},
 		"messages":    {func(e *Endpoint) { e.Events = []Type{MessageCreated} }, []string{"m1"}},
-		"sessions":    {func(e *Endpoint) { e.Sessions = []string{"x", "chat-*"} }, []string{"m1", "r1"}},
+		"stops":       {func(e *Endpoint) { e.Events = []Type{StopRequested, StopSettled} }, []string{"requested", "stopped", "too_late"}},
+		"their ends":  {func(e *Endpoint) { e.Events = []Type{StopSettled} }, []string{"stopped", "too_late"}},
+		"sessions":    {func(e *Endpoint) { e.Sessions = []string{"x", "chat-*"} }, []string{"m1", "r1", "r2"}},
 		"not of this": {func(e *Endpoint) { e.Sessions = []string{"chat"} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(o *Options) { c.change(&o.Endpoints[0]) }, func(b *bench) {
 				b.say("chat-1/m1")
-				b.run("chat-1", "r1", holdfast.RunComplete)
+				b.stops("chat-1")
+				b.members("chat-1")
 				b.same("chat-1", c.want...)
 				b.pass(flushEvery)
 				if st := b.status(); st.Behind != 0 || st.Place == "" {
@@ -103,6 +110,49 @@ func TestWhatAnEndpointGets(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The trace of the request that wrote an entry goes with the event, also when it is sent again, from a dead letter too; where there is
+// none, none is made up.
+func TestTraces(t *testing.T) {
+	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	inBubble(t, func(o *Options) { o.Retries = []time.Duration{time.Second} }, func(b *bench) {
+		b.rec.answer = always(500)
+		ctx := b.ctx
+		b.ctx = driver.WithTrace(ctx, traceparent)
+		b.say("a/1")
+		b.ctx = driver.WithTrace(ctx, "nonsense")
+		b.say("b/1")
+		b.ctx = ctx
+		b.say("c/1")
+		b.pass(time.Minute)
+		b.rec.change(func() { b.rec.answer = ok })
+		if n, err := b.d.ReplayLetters(b.Context(), "default", nil); n != 3 || err != nil {
+			b.Fatalf("%d, %v", n, err)
+		}
+		b.pass(time.Minute)
+		count := map[holdfast.SessionID]int{}
+		for _, p := range b.rec.posts {
+			want := ""
+			if count[p.session]++; p.session == "a" {
+				want = traceparent
+			}
+			var ev map[string]any
+			if err := json.Unmarshal(p.body, &ev); err != nil {
+				b.Fatal(err)
+			}
+			got, there := ev["traceparent"]
+			if p.header.Get("traceparent") != want || there != (want != "") || there && got != want {
+				b.Errorf("%s: header %q, in the event %v, want %q", p.session, p.header.Get("traceparent"), got, want)
+			}
+		}
+		if d := cmp.Diff(map[holdfast.SessionID]int{"a": 3, "b": 3, "c": 3}, count); d != "" {
+			b.Error(d)
+		}
+		if text := b.out.String(); !strings.Contains(text, "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
+			b.Errorf("who looks for the trace does not find it in the log: %s", text)
+		}
+	})
 }
 
 // A new endpoint does not get what was before it; one that was away gets what it missed.

@@ -66,8 +66,8 @@ type Driver interface {
 	// what is not there is not an error.
 	Delete(ctx context.Context, s holdfast.SessionID) error
 
-	// Feed returns what was appended with NewEntry.Feed set, the ends of all runs and the events of all stops and requests, in the order of commit within each
-	// session, after the given cursor, which is "" at the start and else one that the driver gave. A cursor that is not
+	// Feed returns what was appended with NewEntry.Feed set, the ends of all runs, the events of all stops and requests, and what
+	// [Tell] told, in the order of commit within each session, after the given cursor, which is "" at the start and else one that the driver gave. A cursor that is not
 	// one of this feed is [holdfast.CodeInvalid]; one that TrimFeed has passed is [holdfast.CodeLost].
 	Feed(ctx context.Context, after string, limit int) ([]FeedItem, error)
 
@@ -115,7 +115,7 @@ const (
 )
 
 // Op is one operation on a session: [Append], [OpenRunOp], [AppendFragments], [EndRun], [RequestStop],
-// [SettleStop], [OpenRequest], [SettleRequest], [SetTurns], [EditQueue], [EndTurn], [Trim] or [Expire].
+// [SettleStop], [OpenRequest], [SettleRequest], [SetTurns], [EditQueue], [EndTurn], [Tell], [Trim] or [Expire].
 type Op interface{ op() }
 
 // Append adds entries to a session, all or none; it creates the session if it is not there. Entries whose ID is known
@@ -152,6 +152,8 @@ type OpenRunOp struct {
 	TakeOver bool
 	// Answers is the offset of the message that the run answers; 0 for none. It must not be past the head.
 	Answers holdfast.Offset
+	// Rollup is the run's, see [holdfast.RunInfo]. A run that is there keeps its own.
+	Rollup time.Duration
 }
 
 // AppendFragments appends to an open run. It fails with [holdfast.CodeFenced] if Fence is not the run's,
@@ -357,7 +359,7 @@ type OpenRun struct {
 	holdfast.RunInfo
 }
 
-// FeedItem is one entry in the feed, or the end of a run.
+// FeedItem is one entry in the feed, or the end of a run, or an event that is not in the log; see [Tell].
 type FeedItem struct {
 	// Cursor is what to continue after. Cursors of one feed sort as bytes do.
 	Cursor  string
@@ -367,6 +369,8 @@ type FeedItem struct {
 	Entry holdfast.Entry
 	// Ended is when the run ended, if the item is a run's end; else zero.
 	Ended time.Time
+	// Trace is that of the operation that wrote the item, see [WithTrace]; "" for none.
+	Trace string
 }
 
 // End reports whether the item is the end of a run.

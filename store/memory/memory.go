@@ -79,14 +79,19 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 		d.remove(s)
 		return out.Result, nil
 	}
+	trace := driver.TraceOf(ctx)
+	if told := out.Effects.Tell; told != nil {
+		d.tell(s, out.Info.Epoch, told, trace)
+		return out.Result, nil
+	}
 	d.sessions[s] = l
 	l.store(&out)
 	if end := out.Effects.End; end != nil {
 		i, _ := l.at(end.Info.Run)
-		d.fed(l.records[i].compact.EndedItem(s, out.Info.Epoch))
+		d.fed(l.records[i].compact.EndedItem(s, out.Info.Epoch), trace)
 	}
 	for _, e := range out.Effects.Feed {
-		d.fed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: e})
+		d.fed(driver.FeedItem{Session: s, Epoch: out.Info.Epoch, Entry: e}, trace)
 	}
 	if len(out.Items) > 0 {
 		d.publish(driver.Change{Session: s, Epoch: out.Info.Epoch, Items: out.Items})
@@ -94,8 +99,19 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 	return out.Result, nil
 }
 
+// tell puts into the feed what is not in the log, and sets what goes with it. It is called with the lock held.
+func (d *Driver) tell(s holdfast.SessionID, epoch holdfast.Epoch, t *session.Told, trace string) {
+	for _, e := range t.Feed {
+		d.fed(driver.FeedItem{Session: s, Epoch: epoch, Entry: e}, trace)
+	}
+	for _, c := range t.Consumers {
+		d.setConsumer(c.Name, c.Value)
+	}
+}
+
 // fed puts an item into the feed. It is called with the lock held.
-func (d *Driver) fed(item driver.FeedItem) {
+func (d *Driver) fed(item driver.FeedItem, trace string) {
+	item.Trace = trace
 	item.Cursor = session.FeedCursor{Feed: d.feed, Seq: d.trimmed + uint64(len(d.items)) + 1}.String()
 	d.items = append(d.items, item)
 }

@@ -238,12 +238,17 @@ func (d *Driver) SetConsumer(ctx context.Context, name, value string) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
+	d.setConsumer(name, value)
+	return nil
+}
+
+// setConsumer is called with the lock held.
+func (d *Driver) setConsumer(name, value string) {
 	if value == "" {
 		delete(d.consumers, name)
-		return nil
+		return
 	}
 	d.consumers[name] = value
-	return nil
 }
 
 // Consumers implements [driver.Driver].

@@ -147,8 +147,28 @@ func (c *committer) store(h *held, out *session.Outcome) error {
 // feed puts an item into the feed.
 func (c *committer) feed(f driver.FeedItem) {
 	c.last++
+	f.Trace = c.trace
 	c.set(feedKey(c.last), encodeFeed(&f))
 	c.set(feedOfKey(f.Session, c.last), []byte{version})
+}
+
+// tell puts into the feed what is not in the log, and sets what goes with it. The session's own record is not written.
+func (c *committer) tell(s holdfast.SessionID, epoch holdfast.Epoch, t *session.Told) {
+	for i := range t.Feed {
+		c.feed(driver.FeedItem{Session: s, Epoch: epoch, Entry: t.Feed[i]})
+	}
+	for _, v := range t.Consumers {
+		c.consumer(v.Name, v.Value)
+	}
+}
+
+// consumer sets the value of a consumer.
+func (c *committer) consumer(name, value string) {
+	if value == "" {
+		_ = c.batch.Delete(consumerKey(name), nil)
+		return
+	}
+	c.set(consumerKey(name), append([]byte{version}, value...))
 }
 
 func (c *committer) storeEntry(s holdfast.SessionID, e *holdfast.Entry) {

@@ -122,6 +122,49 @@ func someTurns() driver.Turns {
 		Turn: driver.Turn{Message: 4, Until: at.Add(time.Minute)}, Queue: []driver.Held{held, {From: holdfast.Sender{User: "bob"}, At: at}}}
 }
 
+// TestARollupIsOptional: the record of an open run that has none is as it was before there were rollups.
+func TestARollupIsOptional(t *testing.T) {
+	run := someRun()
+	before := encodeOpen(&run)
+	run.Rollup = 100 * time.Millisecond
+	with := encodeOpen(&run)
+	got, err := decodeOpen(with, 7)
+	equal(t, got, run, err)
+	if n := len(with) - len(before); n != 1 || string(with[:len(before)]) != string(before) {
+		t.Errorf("a rollup takes %d bytes, or stands in the middle", n)
+	}
+	run.Rollup = holdfast.MaxRollup
+	if n := len(encodeOpen(&run)); n != len(before)+2 {
+		t.Errorf("the largest one makes %d bytes of %d", n, len(before))
+	}
+	for _, ms := range []uint64{0, 501, 1 << 62} {
+		w := newWriter(0)
+		w.uint(ms)
+		if _, err := decodeOpen(append(before[:len(before):len(before)], w.b[1:]...), 7); err == nil {
+			t.Errorf("a rollup of %d ms was read", ms)
+		}
+	}
+}
+
+// TestATraceIsOptional: a feed item that has none is as it was before there were traces.
+func TestATraceIsOptional(t *testing.T) {
+	for name, item := range someFeedItems() {
+		before := encodeFeed(&item)
+		item.Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		with := encodeFeed(&item)
+		got, err := decodeFeed(with)
+		equal(t, got, item, err)
+		if n := len(with) - len(before); n != 1+len(item.Trace) || string(with[:len(before)]) != string(before) {
+			t.Errorf("%s: a trace takes %d bytes, or stands in the middle", name, n)
+		}
+		for n := len(before) + 1; n < len(with); n++ {
+			if _, err := decodeFeed(with[:n]); err == nil {
+				t.Errorf("%s cut to %d of %d bytes was read", name, n, len(with))
+			}
+		}
+	}
+}
+
 // TestCutRecordsAreErrors cuts each kind of record everywhere, and lengthens it.
 func TestCutRecordsAreErrors(t *testing.T) {
 	for name, c := range records() {

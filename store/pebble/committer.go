@@ -31,6 +31,7 @@ type committer struct {
 	now   func() time.Time
 	cache *cache
 	last  uint64 // number of the last feed item
+	trace string // of the operation under way
 
 	// Of the batch being built.
 	batch   *pebbledb.Batch
@@ -128,6 +129,7 @@ func (c *committer) one(r *request) error {
 	if r.other != nil {
 		return r.other(c)
 	}
+	c.trace = r.trace
 	h, err := c.held(r.session)
 	if err != nil {
 		return err
@@ -151,6 +153,9 @@ func (c *committer) one(r *request) error {
 		return nil
 	case out.Effects.Delete:
 		return c.deleteSession(r.session)
+	case out.Effects.Tell != nil:
+		c.tell(r.session, out.Info.Epoch, out.Effects.Tell)
+		return nil
 	}
 	return c.store(h, &out)
 }

@@ -70,7 +70,7 @@ func (d *Driver) Apply(ctx context.Context, s holdfast.SessionID, op driver.Op) 
 	if err := s.Validate(); err != nil {
 		return driver.Result{}, err
 	}
-	r := &request{session: s, op: session.Own(op), done: make(chan struct{})}
+	r := &request{session: s, op: session.Own(op), trace: driver.TraceOf(ctx), done: make(chan struct{})}
 	if err := d.do(ctx, r); err != nil {
 		return driver.Result{}, err
 	}
@@ -88,10 +88,8 @@ func (d *Driver) Delete(ctx context.Context, s holdfast.SessionID) error {
 // SetConsumer implements [driver.Driver].
 func (d *Driver) SetConsumer(ctx context.Context, name, value string) error {
 	return d.do(ctx, &request{other: func(c *committer) error {
-		if value == "" {
-			return c.batch.Delete(consumerKey(name), nil)
-		}
-		return c.batch.Set(consumerKey(name), append([]byte{version}, value...), nil)
+		c.consumer(name, value)
+		return nil
 	}, done: make(chan struct{})})
 }
 

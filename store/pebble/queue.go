@@ -11,6 +11,7 @@ import (
 type request struct {
 	session holdfast.SessionID
 	op      driver.Op
+	trace   string                 // of who asked for op
 	other   func(*committer) error // instead of op
 
 	// Written before done is closed.

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/session"
@@ -323,16 +324,28 @@ func (r *reader) stopInfo() driver.StopInfo {
 	return driver.StopInfo{Stop: r.stop(), Run: holdfast.Offset(r.uint()), Answers: holdfast.Offset(r.uint())}
 }
 
+// encodeOpen writes an open run. Its rollup is there only if there is one: records that were written before there were rollups
+// are read as what they are.
 func encodeOpen(i *holdfast.RunInfo) []byte {
 	w := newWriter(48 + len(i.ID))
 	w.str(i.ID)
 	w.run(i)
+	if i.Rollup > 0 {
+		w.uint(uint64(i.Rollup / time.Millisecond))
+	}
 	return w.b
 }
 
 func decodeOpen(b []byte, o holdfast.Offset) (holdfast.RunInfo, error) {
 	r := newReader(b)
 	i := r.run(o, r.str())
+	if r.err == nil && len(r.b) > 0 {
+		n := r.uint()
+		if n == 0 || n > uint64(holdfast.MaxRollup/time.Millisecond) {
+			r.fail(fmt.Errorf("it has a rollup of %d ms", n))
+		}
+		i.Rollup = time.Duration(n) * time.Millisecond
+	}
 	return i, r.end()
 }
 
@@ -417,13 +430,17 @@ func decodeTag(b []byte) (holdfast.Tag, error) {
 	return t, r.end()
 }
 
-// encodeFeed writes a feed item: the entry as it was written, or a run as it ended, without its body.
+// encodeFeed writes a feed item: the entry as it was written, or a run as it ended, without its body. Its trace is there only if there
+// is one: items that were written before there were traces are read as what they are.
 func encodeFeed(f *driver.FeedItem) []byte {
 	w := newWriter(96 + len(f.Entry.Data))
 	w.str(string(f.Session))
 	w.str(string(f.Epoch))
 	w.uint(uint64(f.Entry.Offset))
 	w.entry(&stored{Entry: f.Entry, Changed: f.Ended, Ended: f.Ended})
+	if f.Trace != "" {
+		w.str(f.Trace)
+	}
 	return w.b
 }
 
@@ -433,6 +450,11 @@ func decodeFeed(b []byte) (f driver.FeedItem, err error) {
 	f.Epoch = holdfast.Epoch(r.str())
 	c := r.entry(holdfast.Offset(r.uint()))
 	f.Entry, f.Ended = c.Entry, c.Ended
+	if r.err == nil && len(r.b) > 0 {
+		if f.Trace = r.str(); f.Trace == "" {
+			r.fail(fmt.Errorf("it has an empty trace"))
+		}
+	}
 	return f, r.end()
 }
 

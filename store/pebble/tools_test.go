@@ -57,6 +57,11 @@ func furnish(t testing.TB, dir string) {
 	apply(t, d, "d", driver.OpenRequest{ID: "settled"})
 	apply(t, d, "d", driver.SettleRequest{Request: 6, State: holdfast.RequestWithdrawn})
 	apply(t, d, "d", driver.OpenRequest{ID: "open", To: []holdfast.UserID{"u"}, Data: json.RawMessage(`1`)})
+	apply(t, d, "d", driver.OpenRunOp{Entry: driver.NewEntry{Kind: holdfast.KindRun, ID: "slow"}, Rollup: holdfast.MaxRollup})
+	for _, s := range []holdfast.SessionID{"d", "never-written-to"} {
+		apply(t, d, s, driver.Tell{Entries: []driver.NewEntry{{Kind: holdfast.KindEvent, From: holdfast.Sender{User: "u"}, Data: json.RawMessage(`1`)}},
+			Consumers: []driver.ConsumerValue{{Name: "told/" + string(s), Value: "1"}}})
+	}
 	if err := d.Delete(context.Background(), "b"); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,7 @@ func TestVerifyFindsNothingInASoundStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Report{Sessions: 3, Entries: 5 + 4 + 8, OpenRuns: 3, FeedItems: 9 + 7}
+	want := &Report{Sessions: 3, Entries: 5 + 4 + 9, OpenRuns: 4, FeedItems: 9 + 7 + 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}

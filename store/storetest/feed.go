@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,8 @@ func feedCases() []testCase {
 		{"Feed/Atomic", testFeedAtomic},
 		{"Feed/EndsOfRuns", testFeedEnds},
 		{"Feed/OfOneSession", testFeedOf},
+		{"Feed/Tell", testTell},
+		{"Feed/Trace", testFeedTrace},
 		{"Feed/Trim", testFeedTrim},
 		{"Feed/BadCursor", testFeedCursor},
 		{"Feed/Consumers", testConsumers},
@@ -118,6 +121,75 @@ func testFeedEnds(e *env) {
 		before := e.feed("", 100)
 		e.reopen()
 		same(e, "after reopening", e.feed("", 100), before)
+	}
+}
+
+// testTell: what is told stands in the feed in its order, with what is set with it, and nowhere else.
+func testTell(e *env) {
+	note := func(data string) driver.NewEntry {
+		return driver.NewEntry{Kind: holdfast.KindEvent, From: ann, Data: json.RawMessage(data)}
+	}
+	tell := func(s holdfast.SessionID, value string, entries ...driver.NewEntry) {
+		e.Helper()
+		e.apply(s, driver.Tell{Entries: entries, Consumers: []driver.ConsumerValue{{Name: "p/" + string(s), Value: value}}})
+	}
+	tell("new", "1", note(`{"n":1}`))
+	same(e, "a session is not made by it", []any{e.info("new"), len(e.sessions("", "", 10))}, []any{driver.Info{}, 0})
+	e.add(s1, fed("m"))
+	before := e.dump(s1)
+	tell(s1, "2", note(`{"n":2}`), note(`{"n":3}`))
+	same(e, "nor changed", e.dump(s1), before)
+	e.add(s1, fed("n"))
+	items := e.feed("", 10)
+	same(e, "order", feedIDs(items), []string{"new/@0", "chat:1/m@1", "chat:1/@0", "chat:1/@0", "chat:1/n@2"})
+	it := items[3]
+	same(e, "item", it.Entry, holdfast.Entry{Tag: it.Entry.Tag, Kind: holdfast.KindEvent, At: it.Entry.At, From: ann, Data: json.RawMessage(`{"n":3}`)})
+	same(e, "epochs", []holdfast.Epoch{items[0].Epoch, it.Epoch}, []holdfast.Epoch{"", e.info(s1).Epoch})
+	of, err := e.FeedOf(e.ctx(), s1, items[1].Cursor, 10)
+	e.code("", err)
+	same(e, "of the session", of, items[2:])
+	tell("new", "", note(`{"n":4}`))
+	if e.harness.Durable {
+		e.reopen()
+		same(e, "after reopening", e.feed("", 4), items[:4])
+	}
+	values, err := e.Consumers(e.ctx(), "p/", "", 10)
+	e.code("", err)
+	same(e, "what was set", values, []driver.ConsumerValue{{Name: "p/" + string(s1), Value: "2"}})
+	for _, bad := range []driver.NewEntry{message(`1`), {Kind: holdfast.KindEvent}, {Kind: holdfast.KindEvent, ID: "x", Data: json.RawMessage(`1`)}} {
+		e.refused(holdfast.CodeInvalid, s1, driver.Tell{Entries: []driver.NewEntry{bad}})
+	}
+	e.refused(holdfast.CodeInvalid, s1, driver.Tell{})
+	e.remove(s1)
+	same(e, "deletion leaves it", len(e.feed("", 10)), 6)
+}
+
+// testFeedTrace: items bear the trace of the operation that wrote them, and of no other.
+func testFeedTrace(e *env) {
+	traced := func(trace string, op driver.Op) driver.Result {
+		e.Helper()
+		r, err := e.Apply(driver.WithTrace(e.ctx(), trace), s1, op)
+		e.code("", err)
+		return r
+	}
+	traced("1", entries(fed("a"), fed("b")))
+	e.add(s1, fed("c"))
+	run := traced("2", opening("r")).Run
+	traced("3", driver.RequestStop{ID: "x", From: ann, Run: run.Run})
+	traced("4", end(run, holdfast.RunStopped))
+	traced("5", driver.Tell{Entries: []driver.NewEntry{{Kind: holdfast.KindEvent, From: ann, Data: json.RawMessage(`{"n":1}`)}}})
+	e.apply(s1, entries(fed("d")))
+	traces := func() (out []string) {
+		for _, i := range e.feed("", 100) {
+			out = append(out, i.Trace)
+		}
+		return out
+	}
+	want := []string{"1", "1", "", "3", "4", "4", "5", ""}
+	same(e, "traces", traces(), want)
+	if e.harness.Durable {
+		e.reopen()
+		same(e, "after reopening", traces(), want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -90,6 +91,7 @@ func (m *machine) open(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "answers") {
 		op.Answers = holdfast.Offset(rapid.IntRange(0, int(n.head())+1).Draw(rt, "message"))
 	}
+	op.Rollup = rapid.SampledFrom([]time.Duration{0, 100 * time.Millisecond, holdfast.MaxRollup}).Draw(rt, "rollup")
 	old := n.known(op.Entry.From.User, op.Entry.ID)
 	r, err := m.e.Apply(m.e.ctx(), s, op)
 	if old != nil && old.run == nil {
@@ -105,6 +107,7 @@ func (m *machine) open(rt *rapid.T) {
 		rt.Fatal(err)
 	}
 	if old == nil {
+		n.at(r.Run.Run).run.rollup = op.Rollup
 		m.answered(n, r.Run.Run, op.Answers)
 	}
 	if old != nil && op.TakeOver && !old.run.status.Ended() {
@@ -122,7 +125,7 @@ func (m *machine) checkRun(n *naive, got holdfast.RunInfo) {
 	}
 	r := e.run.read()
 	want := holdfast.RunInfo{Run: got.Run, ID: e.ID, Status: r.Status, Fence: r.Fence, Fragments: r.Fragments, Tag: r.Tag, At: e.written.At,
-		Changed: got.Changed, Answers: r.Answers, Stop: r.Stop}
+		Changed: got.Changed, Answers: r.Answers, Stop: r.Stop, Rollup: r.Rollup}
 	for _, f := range e.run.fragments {
 		want.Bytes += int64(len(f.Text) + len(f.Event))
 		want.TextBytes += int64(len(f.Text))

@@ -46,6 +46,7 @@ type naiveRun struct {
 	end       json.RawMessage
 	answers   holdfast.Offset
 	stop      *naiveStop
+	rollup    time.Duration
 }
 
 func (n *naive) head() holdfast.Offset { return holdfast.Offset(len(n.entries)) }
@@ -229,6 +230,9 @@ func (n *naive) read() []holdfast.Entry {
 func (r *naiveRun) read() *holdfast.Run {
 	out := &holdfast.Run{Status: r.status, Fence: r.fence, Fragments: holdfast.FragmentNo(len(r.fragments)), End: r.end,
 		Answers: r.answers, Stop: r.stop.read().Stop}
+	if !r.status.Ended() {
+		out.Rollup = r.rollup
+	}
 	for _, f := range r.fragments {
 		out.Body = out.Body.Append(f)
 		out.Tag = holdfast.ChainTag(out.Tag, &f)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
@@ -18,6 +19,7 @@ func runCases() []testCase {
 		{"Run/Refused", testRunRefused},
 		{"Run/EndAgain", testEndAgain},
 		{"Run/Force", testForce},
+		{"Run/Rollup", testRollup},
 	}
 }
 
@@ -58,6 +60,30 @@ func testRunLife(e *env) {
 		e.Fatal("the tag of a run changed")
 	}
 	same(e, "head's tag", i.HeadTag, w.Tag)
+}
+
+// testRollup: the window of a run is there for as long as the run is open, and is the one that the run was opened with.
+func testRollup(e *env) {
+	const window = 100 * time.Millisecond
+	open := opening("r1")
+	open.Rollup = window
+	r := e.apply(s1, open).Run
+	same(e, "opened", r.Rollup, window)
+	again := opening("r1")
+	again.Rollup, again.TakeOver = holdfast.MaxRollup, true
+	r = e.apply(s1, again).Run
+	same(e, "taken over", r.Rollup, window)
+	g := e.apply(s1, grow(r, 0, text("a")...)).Run
+	e.apply(s1, driver.RequestStop{ID: "x", From: ann, Run: r.Run})
+	same(e, "grown, in the session, in the log", []time.Duration{g.Rollup, e.info(s1).Open[0].Rollup, e.run(s1, 1, 0).Run.Rollup},
+		[]time.Duration{window, window, window})
+	ended := e.apply(s1, end(g, holdfast.RunStopped)).Run
+	same(e, "ended", []time.Duration{ended.Rollup, e.run(s1, 1, 0).Run.Rollup, e.apply(s1, opening("r1")).Run.Rollup}, []time.Duration{0, 0, 0})
+	for _, bad := range []time.Duration{-time.Millisecond, holdfast.MaxRollup + 1, time.Microsecond} {
+		open = opening("r2")
+		open.Rollup = bad
+		e.refused(holdfast.CodeInvalid, s1, open)
+	}
 }
 
 func testOpenAgain(e *env) {

@@ -20,6 +20,11 @@ export interface OpenRunOptions {
   readonly data?: unknown;
   /** Become the producer of a run that another one may still be writing to; that one is refused from then on. */
   readonly takeOver?: boolean;
+  /**
+   * For how long the server may hold back texts of the run, in ms (up to 500), so that readers get them in fewer and larger frames.
+   * Events and the end come at once. A run that is continued keeps what it was opened with. Default: not at all.
+   */
+  readonly rollup?: number;
   /** Ends this producer, and leaves the run open. */
   readonly signal?: AbortSignal;
 }
@@ -69,7 +74,7 @@ export class Producer {
 
   /** Opens a run, or continues the one that its id opened. Rejects with the code run_ended where that has ended. */
   async openRun(session: string, options: OpenRunOptions): Promise<Run> {
-    const { id, answers, data, takeOver, signal } = options;
+    const { id, answers, data, takeOver, rollup, signal } = options;
     const info = await this.#api.persist<RunInfo>({
       method: "POST",
       path: `${path(session)}/runs`,
@@ -78,6 +83,7 @@ export class Producer {
         ...(answers !== undefined && { answers }),
         ...(data !== undefined && { data }),
         ...(takeOver && { takeOver }),
+        ...(rollup && { rollup }),
       },
       signal,
     });

@@ -46,6 +46,17 @@ describe("a run", () => {
     expect(api.requests.map(({ path }) => path)[1]).toBe("/v1/sessions/chat%201/runs/7/fragments");
   });
 
+  it("is opened with what was asked for", async () => {
+    const api = new FakeApi();
+    const producer = new Producer({ url: "http://x/", token: "t", fetch: api.fetch });
+    await producer.openRun("s", { id: "a", answers: 5, rollup: 100, takeOver: true });
+    await producer.openRun("s", { id: "b" });
+    expect(api.requests.map(({ body }) => body)).toEqual([
+      { id: "a", answers: 5, takeOver: true, rollup: 100 },
+      { id: "b" },
+    ]);
+  });
+
   it("writes nothing twice and loses nothing, whatever becomes of its requests", async () => {
     const faults: (Fault | undefined)[] = ["lost", "answer lost", { status: 503, code: "unavailable" }, undefined];
     for (let seed = 1; seed <= 50; seed++) {
