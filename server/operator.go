@@ -232,6 +232,19 @@ func (s *operator) AskReport(ctx context.Context, c holdfast.ConnID) (bool, erro
 	return (*connections)(s).AskReport(ctx, c)
 }
 
+// Revoke implements [admin.Node].
+func (s *operator) Revoke(ctx context.Context, r Revocation) (done Revocation, closed, changed int, err error) {
+	return (*Server)(s).Revoke(ctx, r)
+}
+
+// Restore implements [admin.Node].
+func (s *operator) Restore(ctx context.Context, id string) (bool, error) {
+	return (*Server)(s).Restore(ctx, id)
+}
+
+// Revocations implements [admin.Node].
+func (s *operator) Revocations() []Revocation { return (*Server)(s).Revocations() }
+
 // EndRun implements [admin.Node].
 func (s *operator) EndRun(ctx context.Context, id holdfast.SessionID, run holdfast.Offset) error {
 	_, err := s.store.Apply(ctx, id, driver.EndRun{Run: run, Status: holdfast.RunInterrupted, Force: true})
