@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import { type AddressInfo, connect, createServer as createListener, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { FrameCounter } from "./frames.ts";
 
 const tmp = fileURLToPath(new URL("../tmp/", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -35,6 +36,8 @@ export class Stage {
   /** The requests that it has let through, by their last word, and how many WebSockets were asked for. */
   readonly requests: string[] = [];
   dials = 0;
+  /** How many frames of each type the server has sent over all WebSockets. */
+  readonly frames = new Map<string, number>();
   /** Gives the tokens, or nothing to who shall get none; else whoever asks gets one for everything. */
   desk: ((user: string) => Promise<string | undefined>) | undefined;
 
@@ -240,6 +243,8 @@ export class Stage {
         lines.push(`${from.rawHeaders[i]}: ${from.rawHeaders[i + 1]}`);
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       onward.write(head);
+      const counter = new FrameCounter(this.frames);
+      onward.on("data", (chunk: Buffer) => counter.take(chunk));
       socket.pipe(onward).pipe(socket);
       this.#lines.push({ browser: socket, server: onward });
     });
