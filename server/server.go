@@ -94,8 +94,6 @@ type Server struct {
 	gate    *limits.Gate
 	// revoked is what tokens do not allow any more.
 	revoked *revocation.Book
-	// tally counts what the operator's page shows.
-	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -226,7 +224,6 @@ func (s *Server) changed(ch driver.Change) {
 	s.turns.changed(&ch)
 	s.runs.changed(&ch)
 	s.requests.changed(&ch)
-	s.tally.changed(&ch)
 	s.count(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
