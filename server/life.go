@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -171,16 +170,13 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 	if err := s.revoked.Load(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store), s.turns.load(ctx, s.store)); err != nil {
+	if err := s.startClocks(ctx, part); err != nil {
 		return err
 	}
 	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
 	part(s.sweep)
 	part(s.attend)
 	part(s.tidyRevocations)
-	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
-	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })
-	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })
 	if s.opts.OnMessage != nil {
 		part(s.deliver)
 	}

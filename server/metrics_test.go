@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -105,6 +106,16 @@ func TestMetricsCount(t *testing.T) {
 	if strings.Contains(text, "anna") || strings.Contains(text, "chat-1") {
 		t.Error("the metrics name a user or a session")
 	}
+}
+
+// A run that nobody looks after is interrupted, and counted.
+func TestALostProducerIsCounted(t *testing.T) {
+	n := start(t, server.Options{Lease: 200 * time.Millisecond})
+	if _, err := n.srv.Session("chat-1").OpenRun(t.Context(), server.RunOptions{ID: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	n.await(func() bool { return strings.Contains(n.scrape(), `holdfast_runs_ended_total{status="interrupted"} 1`) })
+	n.await(func() bool { return strings.Contains(n.scrape(), "holdfast_leases_expired_total 1\n") })
 }
 
 // What the operator's page shows was counted once, and is what the metrics say.

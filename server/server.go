@@ -247,29 +247,11 @@ func (s *Server) readers(id holdfast.SessionID) (all []attendance.Reading) {
 
 // attend looks after who is there: one look a second, for all sessions that anybody watches.
 func (s *Server) attend(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			s.rooms.Tick()
-		}
-	}
+	return every(ctx, time.Second, s.rooms.Tick)
 }
 
 func (s *Server) sweep(ctx context.Context) error {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			s.hub.Sweep(now)
-		}
-	}
+	return every(ctx, 5*time.Second, func() { s.hub.Sweep(time.Now()) })
 }
 
 // Close closes the store. Run must have returned, or never have been called.
