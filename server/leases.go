@@ -33,29 +33,17 @@ func (l *leases) init(term, grace time.Duration, now func() time.Time) {
 	l.now, l.table, l.grace, l.holds = now, lease.New(term), lease.NewGrace(grace), map[driver.RunRef]chan struct{}{}
 }
 
-// load gives every open run and every stop that is requested one term. Called before anything else is served.
-func (l *leases) load(ctx context.Context, db *store.Store) error {
-	if err := l.loadRuns(ctx, db); err != nil {
-		return err
-	}
-	var after holdfast.SessionID
-	for {
-		page, err := db.Waiting(ctx, after, 1000)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		l.mu.Lock()
-		for i := range page {
-			after = page[i].Session
-			for k := range page[i].Stops {
-				l.grace.See(after, &page[i].Stops[k], l.now())
-			}
-		}
-		l.mu.Unlock()
+// found gives the stops that are requested, of runs that have not begun, one grace.
+func (l *leases) found(info *driver.Info) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range info.Stops {
+		l.grace.See(info.Session, &info.Stops[i], l.now())
 	}
 }
 
-func (l *leases) loadRuns(ctx context.Context, db *store.Store) error {
+// load gives every open run one term, and its stop one grace.
+func (l *leases) load(ctx context.Context, db *store.Store) error {
 	var after driver.RunRef
 	for {
 		page, err := db.OpenRuns(ctx, after, 1000)
@@ -171,25 +159,16 @@ func (l *leases) keep(s holdfast.SessionID, run holdfast.Offset) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// run ends the runs whose leases have lapsed, and settles the stops that were not heeded, until ctx ends.
-func (l *leases) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(lookAtLeases)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		l.mu.Lock()
-		over, lapsed := l.grace.Over(l.now()), l.table.Lapsed(l.now())
-		l.mu.Unlock()
-		for i := range over {
-			l.settle(ctx, db, log, &over[i])
-		}
-		for _, r := range lapsed {
-			l.interrupt(ctx, db, log, r)
-		}
+// due ends the runs whose leases have lapsed, and settles the stops that were not heeded.
+func (l *leases) due(ctx context.Context, db *store.Store, log *slog.Logger) {
+	l.mu.Lock()
+	over, lapsed := l.grace.Over(l.now()), l.table.Lapsed(l.now())
+	l.mu.Unlock()
+	for i := range over {
+		l.settle(ctx, db, log, &over[i])
+	}
+	for _, r := range lapsed {
+		l.interrupt(ctx, db, log, r)
 	}
 }
 
@@ -197,6 +176,7 @@ func (l *leases) interrupt(ctx context.Context, db *store.Store, log *slog.Logge
 	_, err := db.Apply(ctx, r.Session, driver.EndRun{Run: r.Run, Status: holdfast.RunInterrupted, Force: true})
 	switch holdfast.CodeOf(err) {
 	case "":
+		l.expired()
 		log.Info("a run lost its producer and was interrupted", "session", r.Session, "run", r.Run)
 	case holdfast.CodeEnded, holdfast.CodeNotFound:
 		l.mu.Lock()

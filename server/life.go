@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -171,7 +170,7 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 	if err := s.revoked.Load(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(s.leases.load(ctx, s.store), s.requests.load(ctx, s.store), s.turns.load(ctx, s.store)); err != nil {
+	if err := s.startClocks(ctx, part); err != nil {
 		return err
 	}
 	if err := s.recallMembers(ctx); err != nil {
@@ -184,9 +183,6 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 		part(s.noteMembers)
 	}
 	part(s.tidyRevocations)
-	part(func(ctx context.Context) error { return s.leases.run(ctx, s.store, s.opts.Logger) })
-	part(func(ctx context.Context) error { return s.requests.run(ctx, s.store, s.opts.Logger) })
-	part(func(ctx context.Context) error { return s.turns.run(ctx, s.store, s.opts.Logger) })
 	if s.opts.OnMessage != nil {
 		part(s.deliver)
 	}

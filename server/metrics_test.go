@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -103,6 +105,54 @@ func TestMetricsCount(t *testing.T) {
 	}
 	if strings.Contains(text, "anna") || strings.Contains(text, "chat-1") {
 		t.Error("the metrics name a user or a session")
+	}
+}
+
+// A run that nobody looks after is interrupted, and counted.
+func TestALostProducerIsCounted(t *testing.T) {
+	n := start(t, server.Options{Lease: 200 * time.Millisecond})
+	if _, err := n.srv.Session("chat-1").OpenRun(t.Context(), server.RunOptions{ID: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	n.await(func() bool { return strings.Contains(n.scrape(), `holdfast_runs_ended_total{status="interrupted"} 1`) })
+	n.await(func() bool { return strings.Contains(n.scrape(), "holdfast_leases_expired_total 1\n") })
+}
+
+// What the operator's page shows was counted once, and is what the metrics say.
+func TestFiguresAreThoseOfTheMetrics(t *testing.T) {
+	n := start(t, server.Options{})
+	c := newConsole(n)
+	p, q := n.hello("anna", "c1", "chat-1"), n.hello("ben", "b1", "chat-1")
+	for _, id := range []string{"m1", "m2"} {
+		p.send(&wire.Send{Session: "chat-1", ID: id, Data: json.RawMessage(`1`)})
+	}
+	run, err := n.srv.Session("chat-1").OpenRun(t.Context(), server.RunOptions{ID: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"a", "b", "c"} {
+		if _, err := run.WriteString(word); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run.Complete(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.ws.CloseNow(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.dial().ws.CloseNow(); err != nil { // nobody's, and so it is not among them
+		t.Fatal(err)
+	}
+	type figures struct{ Attached, Ended, Entries, Fragments, RunsEnded int }
+	want := figures{Attached: 2, Ended: 1, Entries: 3, Fragments: 3, RunsEnded: 1}
+	var got figures
+	n.await(func() bool {
+		c.do(http.MethodGet, "/api/now", "", &got)
+		return got == want || got.Ended > want.Ended
+	})
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -14,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/metrics"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
@@ -29,29 +29,12 @@ func (s *Server) Admin(o AdminOptions) (*Admin, error) {
 	return admin.New(o)
 }
 
-// tally counts from the start of the process on.
-type tally struct{ ended, entries, fragments, runsEnded atomic.Int64 }
-
-func (t *tally) changed(ch *driver.Change) {
-	for i := range ch.Items {
-		switch it := &ch.Items[i]; {
-		case it.Entry != nil:
-			t.entries.Add(1)
-		case it.Fragments != nil:
-			t.fragments.Add(int64(len(it.Fragments.Fragments)))
-		case it.End != nil:
-			t.runsEnded.Add(1)
-		}
-	}
-}
-
 // ended is told of every connection that has ended. The operator's page shows those that were somebody's.
 func (s *Server) ended(r *ending.Record) {
 	s.countEnd(r)
 	if !r.Attached {
 		return
 	}
-	s.tally.ended.Add(1)
 	positions := make(map[holdfast.SessionID]holdfast.Offset, len(r.Positions))
 	for _, p := range r.Positions {
 		positions[p.Session] = p.Offset
@@ -82,10 +65,11 @@ func (s *operator) Figures(context.Context) (admin.Figures, error) {
 	conns, users := s.hub.Census()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+	counted := s.metrics.Totals()
 	return admin.Figures{
 		At: s.opts.Now(), Started: s.started, Phase: (*Server)(s).is().String(), Connections: conns, Users: users, Sessions: sessions, Readings: readings,
-		Attached: s.tally.ended.Load() + int64(conns), Ended: s.tally.ended.Load(), Entries: s.tally.entries.Load(),
-		Fragments: s.tally.fragments.Load(), RunsEnded: s.tally.runsEnded.Load(),
+		Attached: counted[metrics.Attaches], Ended: counted[metrics.Age], Entries: counted[metrics.Entries],
+		Fragments: counted[metrics.Fragments], RunsEnded: counted[metrics.Runs],
 		Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc),
 	}, nil
 }
@@ -231,6 +215,19 @@ func (s *operator) DisconnectUser(ctx context.Context, u holdfast.UserID) (int, 
 func (s *operator) AskReport(ctx context.Context, c holdfast.ConnID) (bool, error) {
 	return (*connections)(s).AskReport(ctx, c)
 }
+
+// Revoke implements [admin.Node].
+func (s *operator) Revoke(ctx context.Context, r Revocation) (done Revocation, closed, changed int, err error) {
+	return (*Server)(s).Revoke(ctx, r)
+}
+
+// Restore implements [admin.Node].
+func (s *operator) Restore(ctx context.Context, id string) (bool, error) {
+	return (*Server)(s).Restore(ctx, id)
+}
+
+// Revocations implements [admin.Node].
+func (s *operator) Revocations() []Revocation { return (*Server)(s).Revocations() }
 
 // EndRun implements [admin.Node].
 func (s *operator) EndRun(ctx context.Context, id holdfast.SessionID, run holdfast.Offset) error {

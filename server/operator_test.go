@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/wire"
@@ -153,4 +154,41 @@ func TestOperatorActs(t *testing.T) {
 	if code := c.do(http.MethodGet, "/api/session?session=chat-9", "", nil); code != http.StatusNotFound {
 		t.Errorf("a session that is not there: %d", code)
 	}
+}
+
+// An operator takes back what a device may do, and later gives it back.
+func TestOperatorRevokes(t *testing.T) {
+	n := start(t, server.Options{})
+	c := newConsole(n)
+	phone := n.attach(n.token(claims("t1")), "phone", "chat-1")
+	laptop := n.attach(n.token(claims("t2")), "laptop", "chat-1")
+	var done struct {
+		Revocation      struct{ ID string }
+		Closed, Changed int
+	}
+	if code := c.do(http.MethodPost, "/api/revoke", `{"user":"anna","client":"phone","reason":"lost"}`, &done); code != 200 || done.Closed != 1 {
+		t.Errorf("%d, %+v", code, done)
+	}
+	phone.cutWith(holdfast.CloseUnauthorized)
+	if code := c.do(http.MethodPost, "/api/revoke", `{"session":"chat-*","actions":["read"]}`, &done); code != 200 || done.Changed != 1 {
+		t.Errorf("%d, %+v", code, done)
+	}
+	laptop.deniedIn("chat-1")
+
+	var list []server.Revocation
+	if c.do(http.MethodGet, "/api/revocations", "", &list); len(list) != 2 || list[1].Client != "phone" || list[1].Reason != "lost" {
+		t.Fatalf("revoked are %+v", list)
+	}
+	if code := c.do(http.MethodPost, "/api/revoke", `{"user":"anna","until":1000}`, nil); code != http.StatusBadRequest {
+		t.Errorf("a revocation until long ago: %d", code)
+	}
+	for _, r := range list {
+		if code := c.do(http.MethodPost, "/api/restore", fmt.Sprintf(`{"id":%q}`, r.ID), nil); code != 200 {
+			t.Errorf("giving back: %d", code)
+		}
+	}
+	if left := n.srv.Revocations(); len(left) != 0 {
+		t.Errorf("still revoked are %+v", left)
+	}
+	n.attach(n.token(claims("t1")), "phone", "chat-1")
 }

@@ -27,22 +27,12 @@ func (q *requests) init(now func() time.Time) {
 	q.now, q.deadlines, q.waiting = now, lease.NewDeadlines(), map[lease.Due]map[chan struct{}]struct{}{}
 }
 
-// load notes the deadlines of the requests that are open. Called before anything else is served.
-func (q *requests) load(ctx context.Context, db *store.Store) error {
-	var after holdfast.SessionID
-	for {
-		page, err := db.Waiting(ctx, after, 1000)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		q.mu.Lock()
-		for i := range page {
-			after = page[i].Session
-			for k := range page[i].Requests {
-				q.deadlines.See(after, &page[i].Requests[k])
-			}
-		}
-		q.mu.Unlock()
+// found notes the deadlines of the requests that are open.
+func (q *requests) found(info *driver.Info) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range info.Requests {
+		q.deadlines.See(info.Session, &info.Requests[i])
 	}
 }
 
@@ -98,22 +88,13 @@ func (q *requests) settled(s holdfast.SessionID, o holdfast.Offset) (settled <-c
 	}
 }
 
-// run settles the requests whose deadlines are over, until ctx ends.
-func (q *requests) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		q.mu.Lock()
-		due := q.deadlines.Over(q.now())
-		q.mu.Unlock()
-		for _, d := range due {
-			q.expire(ctx, db, log, d)
-		}
+// due settles the requests whose deadlines are over.
+func (q *requests) due(ctx context.Context, db *store.Store, log *slog.Logger) {
+	q.mu.Lock()
+	over := q.deadlines.Over(q.now())
+	q.mu.Unlock()
+	for _, d := range over {
+		q.expire(ctx, db, log, d)
 	}
 }
 

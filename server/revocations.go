@@ -16,8 +16,11 @@ type Revocation = revocation.Rule
 // id, and how many connections were closed (with [holdfast.CloseUnauthorized]) and how many have less than before. One
 // without Until is kept for Options.RevocationAge. Errors are [holdfast.CodeInvalid], [holdfast.CodeTooLarge] or the store's.
 func (s *Server) Revoke(ctx context.Context, r Revocation) (done Revocation, closed, changed int, err error) {
-	if r.Until.IsZero() && s.opts.RevocationAge > 0 {
-		r.Until = s.opts.Now().Add(s.opts.RevocationAge)
+	switch now := s.opts.Now(); {
+	case !r.Until.IsZero() && !r.Until.After(now):
+		return r, 0, 0, holdfast.Errorf(holdfast.CodeInvalid, "until is over; a revocation lasts until a time that is to come")
+	case r.Until.IsZero() && s.opts.RevocationAge > 0:
+		r.Until = now.Add(s.opts.RevocationAge)
 	}
 	done, err = s.revoked.Add(ctx, r)
 	if err != nil {

@@ -94,8 +94,6 @@ type Server struct {
 	gate    *limits.Gate
 	// revoked is what tokens do not allow any more.
 	revoked *revocation.Book
-	// tally counts what the operator's page shows.
-	tally tally
 }
 
 // New makes a server. Errors are [holdfast.CodeInvalid] and name the option.
@@ -227,7 +225,6 @@ func (s *Server) changed(ch driver.Change) {
 	s.turns.changed(&ch)
 	s.runs.changed(&ch)
 	s.requests.changed(&ch)
-	s.tally.changed(&ch)
 	s.count(&ch)
 	s.hub.Publish(&ch)
 	for i := range ch.Items {
@@ -251,29 +248,11 @@ func (s *Server) readers(id holdfast.SessionID) (all []attendance.Reading) {
 
 // attend looks after who is there: one look a second, for all sessions that anybody watches.
 func (s *Server) attend(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			s.rooms.Tick()
-		}
-	}
+	return every(ctx, time.Second, s.rooms.Tick)
 }
 
 func (s *Server) sweep(ctx context.Context) error {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			s.hub.Sweep(now)
-		}
-	}
+	return every(ctx, 5*time.Second, func() { s.hub.Sweep(time.Now()) })
 }
 
 // Close closes the store. Run must have returned, or never have been called.

@@ -44,20 +44,8 @@ func (t *turns) init(now func() time.Time) {
 	t.now, t.until = now, map[holdfast.SessionID]driver.Turn{}
 }
 
-// load takes the turns that a server finds when it starts. Called before anything else is served.
-func (t *turns) load(ctx context.Context, db *store.Store) error {
-	var after holdfast.SessionID
-	for {
-		page, err := db.Waiting(ctx, after, 1000)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for i := range page {
-			after = page[i].Session
-			t.see(after, page[i].Turns.Turn)
-		}
-	}
-}
+// found takes note of the turn that a session has.
+func (t *turns) found(info *driver.Info) { t.see(info.Session, info.Turns.Turn) }
 
 // see takes note of whose turn it is in a session.
 func (t *turns) see(s holdfast.SessionID, turn driver.Turn) {
@@ -94,19 +82,10 @@ func (t *turns) began(s holdfast.SessionID, message holdfast.Offset) {
 	}
 }
 
-// run ends turns until ctx ends.
-func (t *turns) run(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		for s, turn := range t.over() {
-			t.end(ctx, db, log, s, turn)
-		}
+// due ends the turns whose time is over.
+func (t *turns) due(ctx context.Context, db *store.Store, log *slog.Logger) {
+	for s, turn := range t.over() {
+		t.end(ctx, db, log, s, turn)
 	}
 }
 

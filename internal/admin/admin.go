@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/revocation"
 )
 
 // Node is what the page needs of the server.
@@ -43,6 +44,12 @@ type Node interface {
 	AskReport(ctx context.Context, c holdfast.ConnID) (bool, error)
 	// EndRun ends an open run as interrupted.
 	EndRun(ctx context.Context, s holdfast.SessionID, run holdfast.Offset) error
+
+	// Revoke takes back what tokens allow, and Restore gives it back; false if there is no revocation of that id. Revocations
+	// are a copy of what is revoked, by time. As in the HTTP API.
+	Revoke(ctx context.Context, r revocation.Rule) (done revocation.Rule, closed, changed int, err error)
+	Restore(ctx context.Context, id string) (bool, error)
+	Revocations() []revocation.Rule
 }
 
 // Options are what the page is made with. Node and Password are required.
@@ -116,13 +123,13 @@ type route func(r *http.Request) (any, error)
 func (a *Admin) routes() {
 	look := map[string]route{
 		"now": a.now, "history": a.past, "connections": a.connections, "session": a.session, "timeline": a.timeline,
-		"search": a.search, "me": a.me,
+		"search": a.search, "revocations": a.revocations, "me": a.me,
 	}
 	for name, run := range look {
 		a.mux.HandleFunc("GET /api/"+name, answering(run))
 	}
-	for name, run := range acts {
-		a.mux.HandleFunc("POST /api/"+name, answering(a.act(name, run)))
+	for name, x := range acts {
+		a.mux.HandleFunc("POST /api/"+name, answering(a.act(name, x)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/revocation"
 )
 
 // desk is a node whose acts are written down.
@@ -46,6 +48,22 @@ func (d *desk) AskReport(_ context.Context, c holdfast.ConnID) (bool, error) {
 func (d *desk) EndRun(_ context.Context, s holdfast.SessionID, run holdfast.Offset) error {
 	d.did = append(d.did, "end-run "+string(s))
 	return nil
+}
+
+func (d *desk) Revoke(_ context.Context, r revocation.Rule) (done revocation.Rule, closed, changed int, err error) {
+	if err := r.Validate(); err != nil {
+		return r, 0, 0, err
+	}
+	d.did = append(d.did, fmt.Sprintf("revoke %s %s %s %s %v %d %s", r.Token, r.User, r.Client, r.Session, r.Actions, r.Until.Unix(), r.Reason))
+	r.ID = "r1"
+	return r, 2, 1, nil
+}
+func (d *desk) Restore(_ context.Context, id string) (bool, error) {
+	d.did = append(d.did, "restore "+id)
+	return id == "r1", nil
+}
+func (d *desk) Revocations() []revocation.Rule {
+	return []revocation.Rule{{ID: "r1", User: "anna"}, {ID: "r2", Token: "t1"}}
 }
 
 const looks, acting = "only looking 12", "looking and acting"
@@ -94,7 +112,9 @@ func TestLook(t *testing.T) {
 		"/api/timeline?user=anna&from=1000":    {200, `"event":"anna"`},
 		"/api/timeline":                        {400, "say whose timeline"},
 		"/api/timeline?user=anna&to=yesterday": {400, "yesterday"},
+		"/api/revocations":                     {200, `[{"id":"r2","token":"t1"`},
 		"/api/disconnect":                      {404, ""},
+		"/api/revoke":                          {404, ""},
 		"/api/nothing":                         {404, ""},
 	}
 	for path, tc := range cases {
@@ -146,6 +166,23 @@ func TestAct(t *testing.T) {
 		"report":     {"report", `{"conn":"c1"}`, 200, "report c1"},
 		"run":        {"end-run", `{"session":"s","run":4}`, 200, "end-run s"},
 		"nonsense":   {"end-run", `{"sesion":"s"}`, 400, ""},
+		"no object":  {"end-run", `[]`, 400, ""},
+		"two":        {"disconnect", `{"conn":"c1"}{"conn":"c2"}`, 400, ""},
+
+		"a user's tokens": {"revoke", `{"user":"anna"}`, 200, "revoke  anna   [] -62135596800 "},
+		"all there is to say": {
+			"revoke", `{"token":"t1","user":"anna","client":"phone","session":"chat-*","actions":["send"],"until":1800000000000,"reason":"lost"}`,
+			200, "revoke t1 anna phone chat-* [send] 1800000000 lost",
+		},
+		"given back":         {"restore", `{"id":"r1"}`, 200, "restore r1"},
+		"never taken":        {"restore", `{"id":"r9"}`, 404, "restore r9"},
+		"a device, to cut":   {"disconnect", `{"user":"anna","client":"phone"}`, 400, ""},
+		"a session, to cut":  {"disconnect", `{"user":"anna","session":"s"}`, 400, ""},
+		"words in capitals":  {"disconnect", `{"User":"anna"}`, 400, ""},
+		"a device, to heed":  {"report", `{"conn":"c1","user":"anna"}`, 400, ""},
+		"another word":       {"revoke", `{"user":"anna","device":"phone"}`, 400, ""},
+		"what is no list":    {"revoke", `{"user":"anna","actions":"send"}`, 400, ""},
+		"more than is taken": {"revoke", `{"user":"anna","reason":"` + strings.Repeat("x", maxOrder) + `"}`, 400, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -166,18 +203,39 @@ func TestAct(t *testing.T) {
 	}
 }
 
+// The audit log says of a revocation all that the order said, so that it can be understood, and repeated.
+func TestAuditOfARevocation(t *testing.T) {
+	var lines bytes.Buffer
+	a, _ := page(t, &lines)
+	words := `"user":"anna","client":"phone","session":"chat-*","token":"t1","actions":["read","send"],"until":1800000000000,"reason":"lost"`
+	w := ask(a, http.MethodPost, "/api/revoke", acting, "{"+words+"}")
+	if want := `"closed":2,"changed":1`; w.Code != 200 || !strings.Contains(w.Body.String(), want) || !strings.Contains(w.Body.String(), `"id":"r1"`) {
+		t.Errorf("%d %s has no %s", w.Code, w.Body, want)
+	}
+	if !strings.Contains(lines.String(), `"by":"otto"`) || !strings.Contains(lines.String(), `"act":"revoke",`+words+"}\n") {
+		t.Errorf("the audit log has %q", lines.String())
+	}
+	// One that is refused was tried all the same.
+	lines.Reset()
+	if w := ask(a, http.MethodPost, "/api/revoke", acting, `{"client":"phone"}`); w.Code != 400 || !strings.Contains(lines.String(), `"client":"phone"`) {
+		t.Errorf("%d %s, and the audit log has %q", w.Code, w.Body, lines.String())
+	}
+}
+
 // Who may only look does nothing, and no other page does it in an operator's name.
 func TestMayNotAct(t *testing.T) {
 	var lines bytes.Buffer
 	a, d := page(t, &lines)
-	if w := ask(a, http.MethodPost, "/api/disconnect", looks, `{"conn":"c1"}`); w.Code != 403 {
-		t.Errorf("with the password to look: %d", w.Code)
-	}
-	r := httptest.NewRequest(http.MethodPost, "/api/disconnect", strings.NewReader(`{"conn":"c1"}`))
-	r.SetBasicAuth("otto", acting)
-	w := httptest.NewRecorder()
-	if a.ServeHTTP(w, r); w.Code != 403 {
-		t.Errorf("without the header: %d", w.Code)
+	for name := range acts {
+		if w := ask(a, http.MethodPost, "/api/"+name, looks, `{}`); w.Code != 403 {
+			t.Errorf("%s with the password to look: %d", name, w.Code)
+		}
+		r := httptest.NewRequest(http.MethodPost, "/api/"+name, strings.NewReader(`{}`))
+		r.SetBasicAuth("otto", acting)
+		w := httptest.NewRecorder()
+		if a.ServeHTTP(w, r); w.Code != 403 {
+			t.Errorf("%s without the header: %d", name, w.Code)
+		}
 	}
 	if len(d.did) != 0 || lines.Len() != 0 {
 		t.Errorf("it did %q and wrote %q", d.did, lines.String())
@@ -192,8 +250,10 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full"
 func TestAuditFails(t *testing.T) {
 	a, d := page(t, nil)
 	a.audit.to = full{}
-	if w := ask(a, http.MethodPost, "/api/disconnect", acting, `{"conn":"c1"}`); w.Code != 503 || len(d.did) != 0 {
-		t.Errorf("%d, and did %q", w.Code, d.did)
+	for name, body := range map[string]string{"disconnect": `{"conn":"c1"}`, "revoke": `{"user":"anna"}`, "restore": `{"id":"r1"}`} {
+		if w := ask(a, http.MethodPost, "/api/"+name, acting, body); w.Code != 503 || len(d.did) != 0 {
+			t.Errorf("%s: %d, and did %q", name, w.Code, d.did)
+		}
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 
 // Metrics are those of one server.
 type Metrics struct {
-	registry   *prometheus.Registry
-	counters   map[string]*prometheus.CounterVec
-	histograms map[string]*prometheus.HistogramVec
+	// counted has what is counted and measured, asked what is found out when somebody asks.
+	counted, asked *prometheus.Registry
+	counters       map[string]*prometheus.CounterVec
+	histograms     map[string]*prometheus.HistogramVec
 }
 
 // Now is what a server is like at the moment. Lag is in entries.
@@ -38,7 +39,8 @@ type Now struct {
 // New returns metrics that ask now what the server is like when they are read.
 func New(now func() Now) *Metrics {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{},
+		counted: prometheus.NewRegistry(), asked: prometheus.NewRegistry(),
+		counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{},
 	}
 	for _, d := range Table {
 		switch {
@@ -46,15 +48,15 @@ func New(now func() Now) *Metrics {
 		case d.Kind == Counter:
 			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
 			m.counters[d.Name] = c
-			m.registry.MustRegister(c)
+			m.counted.MustRegister(c)
 		default:
 			h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets}, d.Labels)
 			m.histograms[d.Name] = h
-			m.registry.MustRegister(h)
+			m.counted.MustRegister(h)
 		}
 		m.begin(&d)
 	}
-	m.registry.MustRegister(&polled{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.asked.MustRegister(&polled{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -74,7 +76,26 @@ func (m *Metrics) begin(d *Definition) {
 
 // Handler answers with the metrics in Prometheus' text format.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(prometheus.Gatherers{m.counted, m.asked}, promhttp.HandlerOpts{})
+}
+
+// Totals are what was counted, by the names of metrics: of a counter the sum over its labels, of a histogram how often it was
+// measured. It asks for no gauges, which is what costs.
+func (m *Metrics) Totals() map[string]int64 {
+	if m == nil {
+		return nil
+	}
+	all := map[string]int64{}
+	// The only failure is that of a collector that is inconsistent with itself; these are the library's own.
+	families, _ := m.counted.Gather()
+	for _, f := range families {
+		sum := 0.0
+		for _, series := range f.GetMetric() {
+			sum += series.GetCounter().GetValue() + float64(series.GetHistogram().GetSampleCount())
+		}
+		all[f.GetName()] = int64(sum)
+	}
+	return all
 }
 
 // Add adds to a counter.

@@ -46,15 +46,28 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const inPage = <T>(page: Page, run: (stage: StageInPage) => T | Promise<T>): Promise<T> =>
   page.evaluate(`(${run.toString()})(globalThis.stage)`) as Promise<T>;
 
-/** A session of the test's own, with somebody who watches it. */
-async function watched(): Promise<{ session: string; url: (user: string) => string; watcher: Page }> {
+interface Members {
+  readonly t: string;
+  readonly members?: readonly { readonly u: string; readonly c: string }[];
+  readonly left?: readonly { readonly u: string; readonly c: string }[];
+}
+
+/** A session of the test's own, with somebody who watches it; `told` is what the server says to them, before our client sees it. */
+async function watched() {
   const session = `presence-${++sessions}`;
   const url = (user: string) => `${stage.url}?user=${user}&session=${session}&presence&own`;
   const watcher = await watching.newPage();
   pages.push(watcher);
+  const told: Members[] = [];
+  watcher.on("websocket", (socket) =>
+    socket.on("framereceived", ({ payload }) => {
+      const frame = JSON.parse(String(payload)) as Members;
+      if (frame.t === "members") told.push(frame);
+    }),
+  );
   await watcher.goto(url("watcher"));
   await watcher.waitForFunction("globalThis.stage?.state === 'live'", undefined, { timeout: 30_000 });
-  return { session, url, watcher };
+  return { session, url, watcher, told };
 }
 
 const saw = (page: Page, who: string) =>
@@ -88,7 +101,7 @@ describe("presence", () => {
     `of a page that is ${ROUNDS} times in the background for 8 s, at times without its socket: nobody sees it leave or come`,
     { timeout: ROUNDS * (HIDDEN + SHOWN + 2_000) + 90_000 },
     async () => {
-      const { url, watcher } = await watched();
+      const { url, watcher, told } = await watched();
       const anna = await enter(url("anna"));
       const other = await actors.open("about:blank");
       for (let i = 0; i < ROUNDS; i++) {
@@ -104,6 +117,10 @@ describe("presence", () => {
       expect(seen[0]).toBe("here");
       expect(seen.at(-1)).toBe("here");
       expect(seen.filter((what) => what === "away").length).toBe(ROUNDS);
+      // Nobody left, and she came once, as one and the same.
+      expect(told.flatMap(({ left = [] }) => left)).toEqual([]);
+      const annas = told.flatMap(({ members = [] }) => members).filter(({ u }) => u === "anna");
+      expect(new Set(annas.map(({ c }) => c)).size).toBe(1);
       await anna.close();
       await other.close();
     },

@@ -61,9 +61,15 @@ export class DevServer {
     return String(execFileSync(this.#program, args)).trim();
   }
 
-  /** What lets an operator act. */
-  password(): string {
-    return readFileSync(`${this.#data}/dev.act.secret`, "utf8").trim();
+  /** What lets an operator act, or only look. */
+  password(to: "act" | "look" = "act"): string {
+    return readFileSync(`${this.#data}/dev.${to}.secret`, "utf8").trim();
+  }
+
+  /** What operators have done. */
+  audit(): readonly Record<string, unknown>[] {
+    const lines = readFileSync(`${this.#data}/audit.log`, "utf8").split("\n").filter(Boolean);
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
   /** Gives it no chance to say or write anything. */

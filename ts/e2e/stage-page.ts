@@ -1,4 +1,4 @@
-import { claim, Client, placeOf, presenceOf, thisDevice } from "../packages/client/src/index.ts";
+import { claim, Client, HoldfastError, placeOf, presenceOf, thisDevice } from "../packages/client/src/index.ts";
 import { fallback } from "../packages/client/src/fallback/index.ts";
 import { tabs } from "../packages/client/src/tabs/index.ts";
 
@@ -7,9 +7,15 @@ const user = query.get("user") ?? "anna";
 const url = new URL("/v1/ws", location.href);
 url.protocol = "ws:";
 
+async function token(): Promise<string> {
+  const answer = await fetch(`/token?user=${user}&rule=${encodeURIComponent(query.get("rule") ?? "")}`);
+  if (answer.status === 401) throw new HoldfastError("unauthorized", "only signing in would help");
+  return answer.text();
+}
+
 const client = new Client({
   url: url.href,
-  token: async () => (await fetch(`/token?user=${user}&rule=${encodeURIComponent(query.get("rule") ?? "")}`)).text(),
+  token,
   ...(query.has("windows") && { place: { ...thisDevice(), name: query.get("windows") || "a window", windows: true } }),
   carrier: fallback(),
   ...(query.has("own") ? {} : { link: tabs() }),
@@ -30,6 +36,14 @@ presence?.subscribe(() => {
 });
 
 client.onStatus(({ state }) => states.push(state));
+/** The same with when, and with the code of an end; and of the session, how it is read. */
+const statuses: { readonly state: string; readonly code: number | undefined; readonly at: number }[] = [];
+client.onStatus(({ state, code }) => statuses.push({ state, code, at: Date.now() }));
+const phases: { readonly phase: string; readonly code: string | undefined; readonly at: number }[] = [];
+chat.subscribe(() => {
+  const { status: phase, error } = chat.snapshot;
+  if (phases.at(-1)?.phase !== phase) phases.push({ phase, code: error?.code, at: Date.now() });
+});
 client.connect();
 
 /** What the test looks at. */
@@ -37,6 +51,8 @@ const stage = {
   client,
   chat,
   states,
+  statuses,
+  phases,
   get all() {
     return chat.entries.map((entry) => (entry.kind === "run" ? entry.text : entry.data));
   },

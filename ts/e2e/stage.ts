@@ -1,10 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, createServer as createListener, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { FrameCounter } from "./frames.ts";
 
 const tmp = fileURLToPath(new URL("../tmp/", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -24,14 +26,20 @@ export class Stage {
   #process: ChildProcess | undefined;
   #front: Server | undefined;
   #port = 0;
+  #metrics = 0;
   #backend = "";
   #script = "";
   url = "";
   /** What the proxy does to WebSockets, and to answers that grow. */
   sockets: "pass" | "refuse" | "blackhole" = "pass";
   answers: "pass" | "hold" = "pass";
-  /** The requests that it has let through, by their last word. */
+  /** The requests that it has let through, by their last word, and how many WebSockets were asked for. */
   readonly requests: string[] = [];
+  dials = 0;
+  /** How many frames of each type the server has sent over all WebSockets. */
+  readonly frames = new Map<string, number>();
+  /** Gives the tokens, or nothing to who shall get none; else whoever asks gets one for everything. */
+  desk: ((user: string) => Promise<string | undefined>) | undefined;
 
   readonly #page: string;
 
@@ -58,9 +66,11 @@ export class Stage {
     this.#run("token", "--new-secret", this.#secret);
     this.#backend = this.#run("token", "--secret-file", this.#secret, "--backend");
     this.#port = await freePort();
+    this.#metrics = await freePort();
+    const addresses = ["--addr", `127.0.0.1:${this.#port}`, "--metrics-addr", `127.0.0.1:${this.#metrics}`];
     this.#process = spawn(
       this.#program,
-      ["serve", "--addr", `127.0.0.1:${this.#port}`, "--data", `${this.#data}/log`, "--jwt-secret-file", this.#secret],
+      ["serve", ...addresses, "--data", `${this.#data}/log`, "--jwt-secret-file", this.#secret],
       { stdio: "ignore" },
     );
     const { outputFiles } = await build({
@@ -131,6 +141,25 @@ export class Stage {
     return connections;
   }
 
+  /** Takes back what tokens allow. */
+  async revoke(what: object): Promise<void> {
+    await this.#api("POST", "revocations", what);
+  }
+
+  /** How many connections have ended, those of strangers included: each has its record. */
+  async ended(): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${this.#metrics}/metrics`)).text();
+    const counts = text.matchAll(/^holdfast_connection_ends_total\{.*\} (\d+)$/gm);
+    return [...counts].reduce((sum, [, n]) => sum + Number(n), 0);
+  }
+
+  /** A token with claims of the test's own choosing, signed with the server's secret or with another one. */
+  sign(claims: object, secret = readFileSync(this.#secret, "utf8").trim()): string {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+    return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+  }
+
   get #secret(): string {
     return `${this.#data}/secret`;
   }
@@ -165,15 +194,21 @@ export class Stage {
   #handle(from: IncomingMessage, to: ServerResponse): void {
     const { pathname, searchParams } = new URL(from.url ?? "/", this.url);
     if (pathname === "/app.js") return void to.setHeader("content-type", "text/javascript").end(this.#script);
-    if (pathname === "/token") {
-      const user = searchParams.get("user") ?? "";
-      const rule = searchParams.get("rule");
-      const rights = ["--read", "*", "--send", "*", ...(rule ? ["--connections", rule] : [])];
-      return void to.end(this.#run("token", "--secret-file", this.#secret, "--user", user, ...rights));
-    }
+    if (pathname === "/token") return void this.#token(searchParams, to);
     if (!pathname.startsWith("/v1/")) return void to.setHeader("content-type", "text/html").end(PAGE);
     this.requests.push(pathname.split("/").at(-1) ?? "");
     this.#pass(from, to);
+  }
+
+  async #token(query: URLSearchParams, to: ServerResponse): Promise<void> {
+    const user = query.get("user") ?? "";
+    if (this.desk) {
+      const token = await this.desk(user);
+      return void to.writeHead(token === undefined ? 401 : 200).end(token);
+    }
+    const rule = query.get("rule");
+    const rights = ["--read", "*", "--send", "*", ...(rule ? ["--connections", rule] : [])];
+    to.end(this.#run("token", "--secret-file", this.#secret, "--user", user, ...rights));
   }
 
   #pass(from: IncomingMessage, to: ServerResponse): void {
@@ -198,6 +233,7 @@ export class Stage {
 
   #upgrade(from: IncomingMessage, socket: Socket, head: Buffer): void {
     this.#sockets.add(socket);
+    this.dials++;
     socket.on("error", () => socket.destroy());
     if (this.sockets === "refuse") return void socket.end("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n");
     if (this.sockets === "blackhole") return;
@@ -207,6 +243,8 @@ export class Stage {
         lines.push(`${from.rawHeaders[i]}: ${from.rawHeaders[i + 1]}`);
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       onward.write(head);
+      const counter = new FrameCounter(this.frames);
+      onward.on("data", (chunk: Buffer) => counter.take(chunk));
       socket.pipe(onward).pipe(socket);
       this.#lines.push({ browser: socket, server: onward });
     });

@@ -116,6 +116,37 @@ describe("several tabs of one browser", () => {
   });
 });
 
+/** Twenty readers cost what twenty readers cost, however many of them there are: nobody is sent what another one is sent for. */
+describe("twenty tabs of one session, 200 tokens a second", { timeout: 180_000 }, () => {
+  const TABS = 20;
+  const TOKENS = 600;
+
+  it.each([
+    ["with a connection each", "&own", TABS],
+    ["that share one", "", 1],
+  ])("%s: each shows each token once, and each connection carries it once", async (_, more, connections) => {
+    const { user, session, pages } = await open(TABS, more);
+    await expect.poll(() => connected(user)).toBe(connections);
+    const frags = () => stage.frames.get("frag") ?? 0;
+    const before = frags();
+    const run = await stage.stream(session);
+    const words = Array.from({ length: TOKENS }, (_, i) => `w${i} `);
+    const began = Date.now();
+    for (const [i, word] of words.entries()) {
+      await run.word(word);
+      const early = began + 5 * (i + 1) - Date.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+    }
+    await run.end();
+    for (const page of pages) await expect.poll(() => all(page), { timeout: 30_000 }).toEqual([words.join("")]);
+    // A reader that lags gets several tokens in one frame, and none gets one twice.
+    expect(frags() - before).toBeLessThanOrEqual(connections * TOKENS);
+    expect(frags() - before).toBeGreaterThan(connections);
+    expect(await connected(user)).toBe(connections);
+    for (const page of pages) expect(await inPage(page, ({ states }) => states)).not.toContain("offline");
+  });
+});
+
 describe("where WebSocket is blocked", () => {
   it.each([
     ["refuse", "pass", "events"],

@@ -74,6 +74,26 @@ export interface TimelineRecord {
   data?: Record<string, unknown>;
 }
 
+/** What tokens do not allow any more; what is not named is not asked for. */
+export interface Revocation {
+  id: string;
+  token?: string;
+  user?: string;
+  client?: string;
+  session?: string;
+  actions?: string[];
+  reason?: string;
+  at: string;
+  until?: string;
+}
+
+/** What a revocation did to the connections that there were. */
+export interface Revoked {
+  revocation: Revocation;
+  closed: number;
+  changed: number;
+}
+
 /** A refusal of the server's, in its own words. */
 export class Refusal extends Error {}
 
@@ -90,7 +110,7 @@ export async function look<T>(what: string, of: Record<string, string> = {}): Pr
 }
 
 /** Does something. The header is what other pages cannot send. */
-export async function act(what: string, to: Record<string, string | number>): Promise<void> {
+export async function act<T>(what: string, to: object): Promise<T> {
   const init = { method: "POST", headers: { "Holdfast-Operator": "page" }, body: JSON.stringify(to) };
-  await answer<unknown>(await fetch(`api/${what}`, init));
+  return answer<T>(await fetch(`api/${what}`, init));
 }

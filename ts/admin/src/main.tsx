@@ -4,6 +4,7 @@ import { look, type Me } from "./api.ts";
 import { Find } from "./find.tsx";
 import { Now } from "./now.tsx";
 import { useLook } from "./parts.tsx";
+import { Revocations } from "./revoke.tsx";
 import { Conn, Session, User } from "./views.tsx";
 
 /** Where the page is: #/session/chat-1. */
@@ -25,6 +26,8 @@ function View({ kind, name, acts }: { kind: string; name: string; acts: boolean 
   switch (kind) {
     case "find":
       return <Find />;
+    case "revoked":
+      return <Revocations acts={acts} />;
     case "user":
       return <User key={name} name={name} acts={acts} />;
     case "session":
@@ -50,6 +53,9 @@ function Page() {
           </a>
           <a href="#/find" aria-current={kind === "find" ? "page" : undefined}>
             Find
+          </a>
+          <a href="#/revoked" aria-current={kind === "revoked" ? "page" : undefined}>
+            Revoked
           </a>
         </nav>
         {me && (

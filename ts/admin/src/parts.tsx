@@ -40,14 +40,16 @@ export function useLook<T>(ask: () => Promise<T>, every: number, on: string): { 
 
 export const Problem = ({ error }: { error: string | undefined }) => (error ? <p class="problem">{error}</p> : null);
 
-/** A button that asks once more before it acts. */
-export function Act({
+/** A button that asks once more before it acts, and then shows what `told` makes of the answer. */
+export function Act<T>({
   what,
   to,
+  told,
   children,
 }: {
   what: string;
-  to: Record<string, string | number>;
+  to: object;
+  told?: (answer: T) => string;
   children: ComponentChildren;
 }) {
   const [stage, set] = useState<"idle" | "sure" | "done" | string>("idle");
@@ -58,8 +60,8 @@ export function Act({
       return;
     }
     try {
-      await act(what, to);
-      set("done");
+      const answer = await act<T>(what, to);
+      set(told?.(answer) ?? "done");
     } catch (reason) {
       set(reason instanceof Error ? reason.message : "failed");
     }

@@ -1,5 +1,6 @@
 import { type Connection, look, type Session as SessionView } from "./api.ts";
 import { Act, Connections, Problem, useLook } from "./parts.tsx";
+import { Revoke } from "./revoke.tsx";
 import { Timeline } from "./timeline.tsx";
 import { ago, bytes, count } from "./words.ts";
 
@@ -15,6 +16,7 @@ export function User({ name, acts }: { name: string; acts: boolean }) {
           Disconnect all
         </Act>
       )}
+      {acts && <Revoke of={{ user: name }} clients={[...new Set(value?.map(({ client }) => client))]} />}
       <Timeline of={{ user: name }} />
     </main>
   );
@@ -61,6 +63,7 @@ export function Session({ name, acts }: { name: string; acts: boolean }) {
           <Connections list={value.readers} acts={acts} />
         </>
       )}
+      {acts && <Revoke of={{ session: name }} />}
       <Timeline of={{ session: name }} />
     </main>
   );

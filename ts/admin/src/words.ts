@@ -1,4 +1,4 @@
-import type { TimelineRecord } from "./api.ts";
+import type { Revocation, TimelineRecord } from "./api.ts";
 
 const counts = new Intl.NumberFormat("en");
 
@@ -72,6 +72,14 @@ function told(event: string, data: Data): string {
     event,
     ...rest.map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`),
   ].join(", ");
+}
+
+/** What a revocation takes back: "reading and sending of anna, on phone, in chat-1". */
+export function revoked({ token, user, client, session, actions = [] }: Partial<Revocation>): string {
+  const verbs = { read: "reading", send: "sending", stop: "stopping" } as Record<string, string>;
+  const what = actions.map((action) => verbs[action] ?? action).join(" and ") || "all";
+  const of = [token && `token ${token}`, user].filter(Boolean).join(" of ") || "everybody";
+  return [`${what} of ${of}`, client && `on ${client}`, session && `in ${session}`].filter(Boolean).join(", ");
 }
 
 /** A record as a sentence. */
