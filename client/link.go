@@ -256,16 +256,19 @@ func (l *link) abandon() {
 	l.cancel()
 }
 
-// lingerTime is over what time sockets are closed whose server has said goodbye; the server waits a second for that.
-const lingerTime = 700 * time.Millisecond
+// Sockets whose server has said goodbye are closed after lingerTime and a random part of lingerSpread; the server waits a second for that.
+const (
+	lingerTime   = 300 * time.Millisecond
+	lingerSpread = 500 * time.Millisecond
+)
 
 // linger closes the socket of a link that the server has said goodbye to, some time later. A server that leaves says goodbye to
 // thousands at once: to have them all close their sockets would take the machine, and proxies, from those who go on elsewhere at
 // that very moment.
 func (l *link) linger(conn Conn) {
-	// Ends after lingerTime, at the latest with Run, which waits for it.
+	// Ends after that time, at the latest with Run, which waits for it.
 	l.client.all.Go(func() {
-		t := time.NewTimer(rand.N(lingerTime))
+		t := time.NewTimer(lingerTime + rand.N(lingerSpread))
 		defer t.Stop()
 		select {
 		case <-t.C:

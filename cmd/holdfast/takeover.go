@@ -28,7 +28,7 @@ const (
 	successorFile = "successor"
 	leavingFile   = "leaving"
 	// lookEvery is how often one process looks what the other has done: files tell nobody.
-	lookEvery = 10 * time.Millisecond
+	lookEvery = 2 * time.Millisecond
 	// arriveTime is how long the one that leaves waits for the other to take connections.
 	arriveTime = 2 * time.Second
 )
@@ -123,12 +123,14 @@ func (s *successor) arrived(addr net.Addr) error {
 func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error)) (driver.Driver, error) {
 	defer s.file.Close()
 	began := time.Now()
+	var opened time.Time
 	var db *pebble.Driver
 	var err error
 	done := poll(ctx, func() bool {
 		if pebble.InUse(s.dir) {
 			return false
 		}
+		opened = time.Now()
 		db, err = open()
 		return holdfast.CodeOf(err) != holdfast.CodeUnavailable
 	})
@@ -139,7 +141,7 @@ func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error
 		return nil, err
 	}
 	tidyTakeOver(s.dir)
-	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond))
+	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond), "opening", time.Since(opened).Round(time.Millisecond))
 	return db, nil
 }
 
