@@ -58,6 +58,8 @@ type Conn struct {
 	// early is the random part, of [earliness], of a quarter of a beat by which this connection pings before the beat is
 	// over, so that connections made together do not ping together.
 	early uint16
+	// found are the server's rules on connections when this one came.
+	found []holdfast.ConnectionRule
 	// at is the place in the lane's list. Guarded by lane.mu.
 	at int
 
@@ -172,7 +174,7 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 	info := t.Info()
 	c := &Conn{
 		id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), carriage: info.Transport, reach: info.Reach,
-		early: uint16(cfg.Jitter(earliness)),
+		early: uint16(cfg.Jitter(earliness)), found: cfg.Rules(),
 	}
 	c.lane.add(c)
 	c.enter()
