@@ -177,7 +177,7 @@ func (g *guest) read() {
 func (g *guest) hear(msg []byte) {
 	f, err := wire.DecodeServer(msg)
 	if err != nil {
-		g.s.t.Errorf("a guest that was %s got %q: %v", g.life, msg, err)
+		g.s.t.Errorf("one who %s got %q: %v", g.life, msg, err)
 		return
 	}
 	switch f := f.(type) {

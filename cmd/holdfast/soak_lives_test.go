@@ -54,7 +54,7 @@ var soakLives = []life{
 	{"is disconnected", 2 * time.Second, (*seat).isDisconnected},
 	{"floods", 3 * time.Second, (*seat).floods},
 	{"has a bad token", 2 * time.Second, (*seat).hasABadToken},
-	{"has a token that ends", 14 * time.Second, (*seat).hasATokenThatEnds},
+	{"has a token that ends", 17 * time.Second, (*seat).hasATokenThatEnds},
 	{"is revoked", 2 * time.Second, (*seat).isRevoked},
 	{"breaks the protocol", 2 * time.Second, (*seat).breaksTheProtocol},
 	{"says no hello", 6 * time.Second, (*seat).saysNoHello},
@@ -336,7 +336,7 @@ func (x *seat) isDisconnected(name string) error {
 // floods sends frames until it has overdrawn ten times what it may send at once.
 func (x *seat) floods(name string) error {
 	return x.endsBy(name, ending.Policy, func(g *guest) {
-		g.write(bytes.Repeat(masked(ws.OpText, wire.AppendClient(nil, &wire.Pong{N: 1})), 12*soakBurst))
+		g.write(bytes.Repeat(masked(ws.OpText, wire.AppendClient(nil, &wire.Pong{N: 1})), 40*soakBurst))
 	})
 }
 
@@ -367,9 +367,9 @@ func (x *seat) hasABadToken(name string) error {
 
 // hasATokenThatEnds comes with one whose leeway ends soon, and lives on for the grace that it is given to bring another.
 func (x *seat) hasATokenThatEnds(name string) error {
-	const leeway, room = 30 * time.Second, 500 * time.Millisecond
+	const leeway, room = 30 * time.Second, 3 * time.Second
 	h, c := x.hello(), x.claims()
-	// In whole seconds: what is left of it is half a second at the least.
+	// In whole seconds: what is left of it is three at the least.
 	c.Expires = time.Now().Add(room).Truncate(time.Second).Add(time.Second - leeway)
 	h.Token = x.token(c)
 	g, err := x.come(broad, h, name, ending.Auth)

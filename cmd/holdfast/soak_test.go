@@ -305,7 +305,7 @@ func (s *soak) drain() {
 		}
 		return g
 	}
-	const name = "there at the end"
+	const name = "is there at the end"
 	parked := []*guest{must(s.seats[1].come(thin, s.seats[1].loaded(), name+", slow", ending.GoingAway))}
 	for _, y := range s.seats[2:8] {
 		parked = append(parked, must(y.enter(name, ending.GoingAway)))
@@ -374,7 +374,7 @@ func (s *soak) settle(base *soakFigures) (f soakFigures) {
 			still = 5
 		}
 	}
-	// Twice, since pools let go of what they hold with the second only.
+	// More than once, since pools let go of what they hold with the second only.
 	for range 3 {
 		s.ask(s.debug, "/debug/pprof/heap?gc=1")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -93,6 +94,15 @@ type witnessConn struct {
 	visit *visit
 }
 
+// Read notes which connection this is.
+func (c *witnessConn) Read() ([]byte, error) {
+	msg, err := c.ClientConn.Read()
+	if err == nil && bytes.HasPrefix(msg, []byte(`{"t":"welcome"`)) {
+		note(c.visit, msg)
+	}
+	return msg, err
+}
+
 func (r *witness) note(ch client.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +121,7 @@ func (r *witness) note(ch client.Change) {
 // dial is the client's way to dial. A connection that it gives up by itself because it doubts it, as it may on a machine that is
 // busy, is superseded by the next.
 func (r *witness) dial(ctx context.Context, url string) (client.Conn, error) {
-	v, traceparent := r.tale.s.book.begin("a witness's", ending.Normal, ending.Superseded)
+	v, traceparent := r.tale.s.book.begin("is a witness", ending.Normal, ending.Superseded)
 	conn, err := ws.Dial(ctx, url, ws.DialOptions{Header: http.Header{"Traceparent": {traceparent}}})
 	if err != nil {
 		v.perhaps, v.want = true, append(v.want, ending.Network)
@@ -131,7 +141,7 @@ func (r *witness) cut() {
 	if r.conn == nil {
 		return
 	}
-	r.conn.visit.life, r.conn.visit.want = "a witness's, cut", []ending.Class{ending.Network, ending.Superseded}
+	r.conn.visit.life, r.conn.visit.want = "is a witness, and is cut", []ending.Class{ending.Network, ending.Superseded}
 	r.conn.Abort()
 	r.conn = nil
 	r.cuts++
