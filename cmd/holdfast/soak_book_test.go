@@ -104,7 +104,7 @@ func (b *soakBook) lineLocked(line []byte) {
 		b.taken++
 	case has(`"msg":"the settings were not taken`):
 		b.refused++
-	case has(`"level":"DEBUG"`):
+	case has(`"level":"DEBUG"`), has(`"level":"INFO"`):
 		return
 	default:
 		if has(`"level":"ERROR"`) || has("DATA RACE") || has("panic: ") {
