@@ -75,8 +75,8 @@ type guest struct {
 	// mu is the right to write. Guarded by it: stuck, half a frame was written.
 	mu    sync.Mutex
 	stuck bool
-	// quiet: it sends nothing by itself, not even pongs.
-	quiet atomic.Bool
+	// greeted: it has said hello. quiet: it sends nothing by itself, not even pongs.
+	greeted, quiet atomic.Bool
 	// met is closed when a welcome or ready has come, over when nothing is read any more; bye is the code of the server's goodbye.
 	met, over chan struct{}
 	bye       atomic.Uint32
@@ -204,7 +204,7 @@ func (g *guest) meet() {
 	}
 }
 
-// beat pings: while a stream flows the server has no reason to.
+// beat pings: while a stream flows the server has no reason to, and over a thin line its welcome may take a while.
 func (g *guest) beat() {
 	tick := time.NewTicker(soakBeat / 2)
 	defer tick.Stop()
@@ -214,17 +214,18 @@ func (g *guest) beat() {
 			return
 		case <-tick.C:
 		}
-		select {
-		case <-g.met:
-			if !g.quiet.Load() {
-				g.say(&wire.Ping{N: n})
-			}
-		default:
+		if g.greeted.Load() && !g.quiet.Load() {
+			g.say(&wire.Ping{N: n})
 		}
 	}
 }
 
-func (g *guest) say(f wire.ClientFrame) { g.send(ws.OpText, wire.AppendClient(nil, f)) }
+func (g *guest) say(f wire.ClientFrame) {
+	g.send(ws.OpText, wire.AppendClient(nil, f))
+	if _, hello := f.(*wire.Hello); hello {
+		g.greeted.Store(true)
+	}
+}
 
 // send sends a frame as a client must. That it fails is for the server's record to show.
 func (g *guest) send(op ws.OpCode, payload []byte) {
