@@ -49,7 +49,7 @@ var soakLives = []life{
 	{"dials again after a cut", 2 * time.Second, (*seat).dialsAgainAfterACut},
 	{"comes too late", 2 * time.Second, (*seat).comesTooLate},
 	{"takes its standby", 2 * time.Second, (*seat).takesItsStandby},
-	{"leaves its standby", 6 * time.Second, (*seat).leavesItsStandby},
+	{"leaves its standby", 8 * time.Second, (*seat).leavesItsStandby},
 	{"has two windows", 5 * time.Second, (*seat).hasTwoWindows},
 	{"is disconnected", 2 * time.Second, (*seat).isDisconnected},
 	{"floods", 3 * time.Second, (*seat).floods},
@@ -57,7 +57,7 @@ var soakLives = []life{
 	{"has a token that ends", 17 * time.Second, (*seat).hasATokenThatEnds},
 	{"is revoked", 2 * time.Second, (*seat).isRevoked},
 	{"breaks the protocol", 2 * time.Second, (*seat).breaksTheProtocol},
-	{"says no hello", 6 * time.Second, (*seat).saysNoHello},
+	{"says no hello", 8 * time.Second, (*seat).saysNoHello},
 	{"asks for half a page", 12 * time.Second, (*seat).asksForHalfAPage},
 	{"listens to events", 3 * time.Second, (*seat).listensToEvents},
 	{"polls", 3 * time.Second, (*seat).polls},
@@ -271,6 +271,9 @@ var tokenRules = []holdfast.ConnectionRule{
 	{Max: 1, On: holdfast.ConflictTakeOver}, {Max: 1, On: holdfast.ConflictReadOnly}, {Max: 1, On: holdfast.ConflictEvictIdle},
 }
 
+// inSession stands for a rule of single sessions, whatever it does there: it ends no connection.
+const inSession holdfast.Conflict = "in session"
+
 // hasTwoWindows opens a second window, by the rules that there are at the moment: those that the server was told last, or those of
 // the token.
 func (x *seat) hasTwoWindows(name string) error {
@@ -279,7 +282,10 @@ func (x *seat) hasTwoWindows(name string) error {
 	claims, on := x.claims(), x.s.rule
 	if on == "" && x.rng.IntN(4) > 0 {
 		rule := tokenRules[x.rng.IntN(len(tokenRules))]
-		claims.Connections, on = []holdfast.ConnectionRule{rule}, rule.On
+		if on = rule.On; x.rng.IntN(4) == 0 {
+			rule.PerSession, on = true, inSession
+		}
+		claims.Connections = []holdfast.ConnectionRule{rule}
 	}
 	token := x.token(claims)
 	window := func(client holdfast.ClientID, act holdfast.Act) (*guest, error) {

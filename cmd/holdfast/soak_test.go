@@ -81,7 +81,7 @@ func newSoak(t *testing.T, length time.Duration, seed uint64) *soak {
 	config := write(t, filepath.Join(t.TempDir(), "config.yaml"), soakConfig(""))
 	s := &soak{t: t, config: config, length: length, metrics: freeAddr(t), debug: freeAddr(t)}
 	s.p = newProcess(t, "--config", config, "--log-level", "debug", "--log-format", "json", "--metrics-addr", s.metrics,
-		"--debug-addr", s.debug, "--beat", soakBeat.String(), "--rest", (2 * soakBeat).String(), "--hello-timeout", "3s",
+		"--debug-addr", s.debug, "--beat", soakBeat.String(), "--rest", (2 * soakBeat).String(), "--hello-timeout", "5s",
 		"--write-timeout", "15s", "--burst", strconv.Itoa(soakBurst), "--lease", "5s", "--stop-grace", "1s", "--journal", "2000")
 	s.book = newSoakBook(seed, &s.p.out)
 	s.p.to = s.book
@@ -104,8 +104,11 @@ func newSoak(t *testing.T, length time.Duration, seed uint64) *soak {
 
 // soakConfig is a configuration file with a rule on connections.
 func soakConfig(on holdfast.Conflict) string {
-	if on == "" {
+	switch on {
+	case "":
 		return "rate-per-user: 200\n"
+	case inSession:
+		on = holdfast.ConflictEvictOldest + " in=session"
 	}
 	return fmt.Sprintf("rate-per-user: 200\nconnections: [\"max=1 on=%s\"]\n", on)
 }
@@ -261,8 +264,11 @@ func (s *soak) govern(until time.Time) {
 	for time.Until(until) > every {
 		<-time.After(every)
 		next := holdfast.Conflict("")
-		if rng.IntN(3) > 0 {
-			next = tokenRules[rng.IntN(len(tokenRules))].On
+		switch n := rng.IntN(len(tokenRules) + 4); {
+		case n < len(tokenRules):
+			next = tokenRules[n].On
+		case n == len(tokenRules):
+			next = inSession
 		}
 		if err := s.decree(next, rng.IntN(4) == 0); err != nil {
 			s.t.Error(err)

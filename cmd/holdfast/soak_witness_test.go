@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,10 +97,13 @@ type witness struct {
 	conn         *witnessConn
 }
 
-// witnessConn is a connection of a witness, which can be cut.
+// witnessConn is a connection of a witness, which can be cut. It notes what the client does with it.
 type witnessConn struct {
 	*ws.ClientConn
-	visit *visit
+	witness *witness
+	visit   *visit
+	// left: the client has said goodbye. Guarded by the witness's mu.
+	left bool
 }
 
 // Read notes which connection this is.
@@ -110,6 +114,32 @@ func (c *witnessConn) Read() ([]byte, error) {
 	}
 	return msg, err
 }
+
+// Write notes a goodbye.
+func (c *witnessConn) Write(msgs ...[]byte) error {
+	err := c.ClientConn.Write(msgs...)
+	bye := func(msg []byte) bool { return bytes.HasPrefix(msg, []byte(`{"t":"bye"`)) }
+	if err == nil && slices.ContainsFunc(msgs, bye) {
+		c.witness.mu.Lock()
+		defer c.witness.mu.Unlock()
+		c.left = true
+	}
+	return err
+}
+
+// Abort is how a client gives a connection up that it doubts, as it may on a machine that is busy. It has another one then, and
+// the server learns first of that, or of the end.
+func (c *witnessConn) Abort() {
+	c.witness.mu.Lock()
+	defer c.witness.mu.Unlock()
+	if !c.left {
+		c.visit.want = cutOff
+	}
+	c.ClientConn.Abort()
+}
+
+// cutOff are the classes of a connection that ended without a word while its client was about to dial again.
+var cutOff = []ending.Class{ending.Network, ending.Superseded}
 
 func (r *witness) note(ch client.Change) {
 	r.mu.Lock()
@@ -126,16 +156,15 @@ func (r *witness) note(ch client.Change) {
 	}
 }
 
-// dial is the client's way to dial. A connection that it gives up by itself because it doubts it, as it may on a machine that is
-// busy, is superseded by the next.
+// dial is the client's way to dial. Without a mishap, a connection ends by the client's goodbye.
 func (r *witness) dial(ctx context.Context, url string) (client.Conn, error) {
-	v, traceparent := r.tale.s.book.begin("is a witness", ending.Normal, ending.Superseded)
+	v, traceparent := r.tale.s.book.begin("is a witness", ending.Normal)
 	conn, err := ws.Dial(ctx, url, ws.DialOptions{Header: http.Header{"Traceparent": {traceparent}}})
 	if err != nil {
-		v.perhaps, v.want = true, append(v.want, ending.Network)
+		v.perhaps, v.want = true, []ending.Class{ending.Network}
 		return nil, err
 	}
-	c := &witnessConn{ClientConn: conn, visit: v}
+	c := &witnessConn{ClientConn: conn, witness: r, visit: v}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.conn = c
@@ -149,8 +178,8 @@ func (r *witness) cut() {
 	if r.conn == nil {
 		return
 	}
-	r.conn.visit.life, r.conn.visit.want = "is a witness, and is cut", []ending.Class{ending.Network, ending.Superseded}
-	r.conn.Abort()
+	r.conn.visit.life, r.conn.visit.want = "is a witness, and is cut", cutOff
+	r.conn.ClientConn.Abort()
 	r.conn = nil
 	r.cuts++
 }
