@@ -30,16 +30,20 @@ type visit struct {
 
 // soakRecord is the record of an end, as it stands in the log.
 type soakRecord struct {
-	Class  ending.Class `json:"class"`
-	By     string       `json:"by"`
-	Code   int          `json:"code"`
-	Reason string       `json:"reason"`
-	Conn   string       `json:"conn"`
-	Trace  string       `json:"trace_id"`
+	Class  ending.Class  `json:"class"`
+	By     string        `json:"by"`
+	Code   int           `json:"code"`
+	Reason string        `json:"reason"`
+	Conn   string        `json:"conn"`
+	Trace  string        `json:"trace_id"`
+	User   string        `json:"user"`
+	At     time.Time     `json:"time"`
+	Age    time.Duration `json:"age"`
 }
 
 func (r soakRecord) String() string {
-	return fmt.Sprintf("%s, by %s, %d %q, connection %s", r.Class, r.By, r.Code, r.Reason, r.Conn)
+	return fmt.Sprintf("%s, by %s, %d %q, connection %s of %q, at %s after %v", r.Class, r.By, r.Code, r.Reason, r.Conn, r.User,
+		r.At.Format(time.StampMilli), r.Age)
 }
 
 // soakBook is what the soak did, and what the process's log says of it. The log is written to it.

@@ -122,7 +122,7 @@ func (c *witnessConn) Write(msgs ...[]byte) error {
 	if err == nil && slices.ContainsFunc(msgs, bye) {
 		c.witness.mu.Lock()
 		defer c.witness.mu.Unlock()
-		c.left = true
+		c.left, c.visit.life = true, "is a witness, and says goodbye"
 	}
 	return err
 }
