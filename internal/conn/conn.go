@@ -123,8 +123,9 @@ type output struct {
 type goodbye struct {
 	code   holdfast.CloseCode
 	reason string
-	// by is who wanted it.
-	by ending.Initiator
+	// by is who wanted it. late: the network gave the client up.
+	by   ending.Initiator
+	late bool
 	// since is when it was set: a peer that takes nothing does not hold the connection open.
 	since time.Time
 }
@@ -275,11 +276,14 @@ func (c *Conn) end(g goodbye, after, spread time.Duration) {
 	frame := &wire.Bye{Code: g.code, Reason: g.reason, After: after.Milliseconds(), Spread: spread.Milliseconds()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.end != nil || c.out.owner == closed {
+	if c.out.end != nil || c.out.owner == closed && g.by != ending.ByClient {
 		return
 	}
 	g.since = c.cfg.now()
 	c.out.end = &g
+	if c.out.owner == closed {
+		return // the client said it to a socket that cannot be written to any more, and was not heard before
+	}
 	c.out.control = c.t.AppendMessage(c.out.control, wire.Append(nil, frame))
 	c.queueLocked()
 }
