@@ -38,7 +38,7 @@ func soakLength(t *testing.T) time.Duration {
 	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
 		return 30 * time.Minute
 	}
-	return 10 * time.Second
+	return 8 * time.Second
 }
 
 const (
