@@ -121,7 +121,8 @@ type Options struct {
 	Rate  float64
 	Burst int
 	// Connections are rules on how many connections of one user live at a time, and what becomes of one more. A token may
-	// bring more of them. Default: none, and everybody's connections live beside each other.
+	// bring more of them. They can be changed with [Server.SetConnections]. Default: none, and everybody's connections live
+	// beside each other.
 	Connections []ConnectionRule
 	// Last is how many entries a subscription begins with that does not say. Default: 50.
 	Last int

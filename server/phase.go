@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -54,6 +55,18 @@ func notNow(w http.ResponseWriter) {
 
 // SetLimits replaces Options.Limits. It takes effect on what comes after it; nobody is sent away for it.
 func (s *Server) SetLimits(l Limits) { s.gate.Set(l) }
+
+// SetConnections replaces Options.Connections. The rules count for the connections that come after it; those that there are keep
+// the ones that they came by. An error is [holdfast.CodeInvalid], and then nothing was changed.
+func (s *Server) SetConnections(rules []ConnectionRule) error {
+	for _, rule := range rules {
+		if err := rule.Validate(); err != nil {
+			return holdfast.Wrap(holdfast.CodeInvalid, err, "connections: %s", holdfast.MessageOf(err))
+		}
+	}
+	s.conns.SetRules(slices.Clone(rules))
+	return nil
+}
 
 // available waits until the store can be used.
 func (s *Server) available(ctx context.Context) error {

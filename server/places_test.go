@@ -107,6 +107,38 @@ func TestClause10_TheLoserOfAPlaceIsToldAndStaysAway(t *testing.T) {
 	two.over(t, holdfast.CloseElsewhere)
 }
 
+// Rules that are replaced count for whoever comes then. Who is there stays, until somebody comes who by the new ones takes its place.
+func TestRulesAreReplaced(t *testing.T) {
+	n := start(t, server.Options{})
+	set := func(rules ...server.ConnectionRule) {
+		t.Helper()
+		if err := n.srv.SetConnections(rules); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := n.window(t, "one", holdfast.ActOpen)
+	one.mode(t, wire.WindowFull)
+	two := n.window(t, "two", holdfast.ActOpen)
+	two.mode(t, wire.WindowFull)
+	set(server.ConnectionRule{Max: 2, On: holdfast.ConflictReject})
+	n.window(t, "three", holdfast.ActOpen).over(t, holdfast.CloseTooMany)
+	if err := n.srv.SetConnections([]server.ConnectionRule{{Max: 3}}); holdfast.CodeOf(err) != holdfast.CodeInvalid {
+		t.Errorf("a rule without an answer: %v", err)
+	}
+	n.window(t, "three", holdfast.ActOpen).over(t, holdfast.CloseTooMany)
+	set(server.ConnectionRule{Max: 1, On: holdfast.ConflictEvictOldest})
+	select {
+	case err := <-one.ended:
+		t.Fatalf("sent away by a rule alone: %v", err)
+	default:
+	}
+	n.window(t, "four", holdfast.ActOpen).mode(t, wire.WindowFull)
+	one.over(t, holdfast.CloseElsewhere)
+	two.over(t, holdfast.CloseElsewhere)
+	set()
+	n.window(t, "five", holdfast.ActOpen).mode(t, wire.WindowFull)
+}
+
 func TestATokenTightensTheRules(t *testing.T) {
 	n := start(t, server.Options{Connections: []server.ConnectionRule{{Max: 3, On: holdfast.ConflictReject}}})
 	one := n.window(t, "one", holdfast.ActOpen)

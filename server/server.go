@@ -158,13 +158,15 @@ func (s *Server) carriages(pages origin.Allowed) {
 
 func (s *Server) connConfig() *conn.Config {
 	o := &s.opts
-	return &conn.Config{
+	cfg := &conn.Config{
 		Log: s.store, Auth: s.auth, Revoke: s.revoked.Apply, Hub: s.hub, Rooms: s.rooms, Lanes: s.lanes, Logger: o.Logger,
 		Ends: ending.NewBook(o.Logger, o.Now, s.ended, s.countReturn), Answered: s.countAnswer, Journal: s.journal, Open: s.open, Pace: s.countAttach, Gate: s.gate,
 		HelloTimeout: o.HelloTimeout, Beat: o.Beat, Rest: o.Rest, WriteTimeout: o.WriteTimeout,
 		MaxData: o.MaxData, MaxControl: 256 << 10, MaxSubs: min(o.MaxSubs, wire.MaxSubs),
-		Rules: o.Connections, Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
+		Rate: o.Rate, Burst: o.Burst, Asides: quota.New(o.Rate, o.Burst, o.Now), Last: o.Last, Now: o.Now, Jitter: rand.N[time.Duration],
 	}
+	cfg.SetRules(o.Connections)
+	return cfg
 }
 
 func (s *Server) routes(pages origin.Allowed) *http.ServeMux {

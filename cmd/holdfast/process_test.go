@@ -53,6 +53,8 @@ type process struct {
 	key  auth.Key
 	cmd  *exec.Cmd
 	out  output
+	// to is where its output goes instead of out; nil: nowhere else.
+	to io.Writer
 	// wake are the watching clients' way to come back at once.
 	wake []func()
 }
@@ -122,6 +124,9 @@ func (p *process) launch() {
 	p.t.Helper()
 	p.cmd = program(p.t, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if p.to != nil {
+		p.cmd.Stdout, p.cmd.Stderr = p.to, p.to
+	}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

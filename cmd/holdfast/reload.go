@@ -26,7 +26,7 @@ var reloadable = []string{
 	"jwt-secret-file", "jwt-public-key-file", "jwt-key-set-url", "jwt-algorithms", "jwt-issuer", "jwt-audience", "jwt-allow-no-expiry",
 	"max-connections", "max-connections-per-user", "max-connections-per-address", "attach-rate", "attach-rate-per-user",
 	"attach-rate-per-address", "rate-per-user", "rate-per-address", "bytes-rate", "bytes-rate-per-user", "bytes-rate-per-address",
-	"max-sessions-per-user",
+	"max-sessions-per-user", "connections",
 }
 
 // settings are all of serve's, and where they came from.
@@ -125,6 +125,13 @@ func (r *reloader) reload() (changed []string, err error) {
 	cert, err := next.node.front.certificate()
 	if err == nil && (cert == nil) != (r.certs == nil) {
 		err = holdfast.Errorf(holdfast.CodeInvalid, "TLS cannot be switched on or off while the server runs")
+	}
+	if err != nil {
+		return nil, err
+	}
+	rules, err := parseRules(next.node.rules)
+	if err == nil {
+		err = r.srv.SetConnections(rules)
 	}
 	if err != nil {
 		return nil, err

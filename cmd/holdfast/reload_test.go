@@ -87,6 +87,7 @@ func TestReloadTakesAllOrNothing(t *testing.T) {
 		"no file":                   {"log-level: debug\njwt-public-key-file: [/nowhere.pem]\n", "jwt-public-key-file"},
 		"what is not YAML":          {"log-level: [debug\n", "YAML"},
 		"an algorithm that is none": {"log-level: debug\njwt-algorithms: [none]\n", "none"},
+		"a rule that is none":       {"log-level: debug\nconnections: [\"max=3 on=sunday\"]\n", "connections"},
 	} {
 		write(t, file, c.config)
 		changed, err := r.reload()
@@ -97,10 +98,10 @@ func TestReloadTakesAllOrNothing(t *testing.T) {
 			t.Errorf("%s: the level was taken all the same", name)
 		}
 	}
-	write(t, file, "log-level: debug\nbeat: 10s\nmax-connections-per-user: 7\n")
+	write(t, file, "log-level: debug\nbeat: 10s\nmax-connections-per-user: 7\nconnections: [\"max=3 on=reject\"]\n")
 	changed, err := r.reload()
 	slices.Sort(changed)
-	if err != nil || !slices.Equal(changed, []string{"log-level", "max-connections-per-user"}) {
+	if err != nil || !slices.Equal(changed, []string{"connections", "log-level", "max-connections-per-user"}) {
 		t.Errorf("got %v and %v", changed, err)
 	}
 	if r.level.Level() != slog.LevelDebug {

@@ -51,8 +51,6 @@ type Config struct {
 	Rate   float64
 	Burst  int
 	Asides *quota.Quota
-	// Rules are on the connections of every user.
-	Rules []holdfast.ConnectionRule
 	// Gate bounds what a node, a user and an address have, of all connections together. Nil: nothing does.
 	Gate *limits.Gate
 	// Last is how many entries a subscription gets that says neither how many nor from where.
@@ -70,6 +68,19 @@ type Config struct {
 	Now func() time.Time
 
 	next atomic.Uint32
+	// rules are on the connections of every user; they are replaced as a whole.
+	rules atomic.Pointer[[]holdfast.ConnectionRule]
+}
+
+// SetRules replaces the rules on the connections of every user. They count for the connections that come from then on.
+func (cfg *Config) SetRules(rules []holdfast.ConnectionRule) { cfg.rules.Store(&rules) }
+
+// Rules returns those that there are now.
+func (cfg *Config) Rules() []holdfast.ConnectionRule {
+	if rules := cfg.rules.Load(); rules != nil {
+		return *rules
+	}
+	return nil
 }
 
 func (cfg *Config) now() time.Time { return cfg.Now() }

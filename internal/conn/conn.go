@@ -58,6 +58,8 @@ type Conn struct {
 	// early is the random part, of [earliness], of a quarter of a beat by which this connection pings before the beat is
 	// over, so that connections made together do not ping together.
 	early uint16
+	// found are the server's rules on connections when this one came.
+	found []holdfast.ConnectionRule
 	// at is the place in the lane's list. Guarded by lane.mu.
 	at int
 
@@ -123,8 +125,9 @@ type output struct {
 type goodbye struct {
 	code   holdfast.CloseCode
 	reason string
-	// by is who wanted it.
-	by ending.Initiator
+	// by is who wanted it. late: the network gave the client up.
+	by   ending.Initiator
+	late bool
 	// since is when it was set: a peer that takes nothing does not hold the connection open.
 	since time.Time
 }
@@ -174,7 +177,7 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 	info := t.Info()
 	c := &Conn{
 		id: cfg.newID(), t: t, cfg: cfg, lane: cfg.lane(), started: cfg.now(), carriage: info.Transport, reach: info.Reach,
-		early: uint16(cfg.Jitter(earliness)),
+		early: uint16(cfg.Jitter(earliness)), found: cfg.Rules(),
 	}
 	c.lane.add(c)
 	c.enter()
@@ -275,11 +278,14 @@ func (c *Conn) end(g goodbye, after, spread time.Duration) {
 	frame := &wire.Bye{Code: g.code, Reason: g.reason, After: after.Milliseconds(), Spread: spread.Milliseconds()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.end != nil || c.out.owner == closed {
+	if c.out.end != nil || c.out.owner == closed && g.by != ending.ByClient {
 		return
 	}
 	g.since = c.cfg.now()
 	c.out.end = &g
+	if c.out.owner == closed {
+		return // the client said it to a socket that cannot be written to any more, and was not heard before
+	}
 	c.out.control = c.t.AppendMessage(c.out.control, wire.Append(nil, frame))
 	c.queueLocked()
 }

@@ -31,7 +31,7 @@ func (c *Conn) record(end *goodbye, err error) *ending.Record {
 // ended says by whom it ended: what was said comes before what the socket had to say of it.
 func (c *Conn) ended(end *goodbye, err error) (ending.End, string) {
 	if end != nil {
-		return ending.End{By: end.by, Code: end.code}, end.reason
+		return ending.End{By: end.by, Code: end.code, TimedOut: end.late}, end.reason
 	}
 	switch holdfast.CodeOf(err) {
 	case "":

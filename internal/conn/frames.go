@@ -21,6 +21,7 @@ import (
 // by its goodbye; after that, what still comes is not looked at.
 func (c *Conn) handle(ctx context.Context, msg []byte) {
 	if c.ending() {
+		c.lastWords(msg)
 		return
 	}
 	f, err := wire.DecodeClient(msg)
@@ -101,6 +102,21 @@ func (c *Conn) dispatch(ctx context.Context, f wire.ClientFrame) {
 	case *wire.Pong, *wire.Unknown:
 		// A pong has done its work by arriving. A frame that this version does not know is skipped, so that clients may
 		// be newer than servers.
+	}
+}
+
+// lastWords looks for a goodbye in what still comes over a socket that cannot be written to any more. A client that said one did not
+// break off, and nobody waits for it.
+func (c *Conn) lastWords(msg []byte) {
+	c.mu.Lock()
+	over := c.out.end != nil
+	c.mu.Unlock()
+	if over {
+		return
+	}
+	f, err := wire.DecodeClient(msg)
+	if bye, ok := f.(*wire.Bye); ok && err == nil && admitted(f).has(c.stands()) {
+		c.farewell(bye)
 	}
 }
 

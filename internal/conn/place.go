@@ -24,13 +24,14 @@ const (
 	look    = 20 * time.Millisecond
 )
 
-// rules are those on this connection: the server's, and those of its token.
+// rules are those on this connection: the server's, as they were when it came, and those of its token. Were they to change
+// under it, it might have begun to read a session by rules that have no seats, and be looked for in one.
 func (c *Conn) rules() []holdfast.ConnectionRule {
 	g := c.grant.Load()
 	if len(g.Connections) == 0 {
-		return c.cfg.Rules
+		return c.found
 	}
-	return append(slices.Clip(c.cfg.Rules), g.Connections...)
+	return append(slices.Clip(c.found), g.Connections...)
 }
 
 // settle has the hub decide, once it is known who lives, and ends those who have to go.

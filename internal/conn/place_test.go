@@ -22,7 +22,7 @@ func long() bool { return os.Getenv("HOLDFAST_TEST_LONG") != "" }
 func (st *stage) rule(text string) {
 	rule, err := holdfast.ParseConnectionRule(text)
 	st.must(err)
-	st.cfg.Rules = append(st.cfg.Rules, rule)
+	st.cfg.SetRules(append(st.cfg.Rules(), rule))
 }
 
 // login dials, says hello and answers pings, until its connection ends; it returns what the server said.

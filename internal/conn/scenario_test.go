@@ -187,7 +187,7 @@ func (st *stage) do(line string) {
 	case "rule": // on connections, for those that come from now on
 		rule, err := holdfast.ParseConnectionRule(what)
 		st.must(err)
-		st.cfg.Rules = append(st.cfg.Rules, rule)
+		st.cfg.SetRules(append(st.cfg.Rules(), rule))
 	case "wait":
 		d, err := time.ParseDuration(what)
 		st.must(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -184,13 +185,22 @@ func (c *Conn) release() {
 // fail gives up a connection whose socket failed. The reading side finds out by itself, and cleans up.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
-	if c.out.end == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case c.out.end != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.out.end = &goodbye{code: holdfast.CloseStalled, reason: "the socket took nothing for too long", by: ending.ByServer, since: c.cfg.now()}
+	case errors.Is(err, syscall.ETIMEDOUT):
+		// The kernel says so once, to whoever asks first: the reading side would take it for an end like any other.
+		c.out.end = &goodbye{code: ending.CodeAbnormal, reason: err.Error(), by: ending.ByNetwork, late: true, since: c.cfg.now()}
 	}
 	c.out.owner = closed
 	c.quietLocked()
 	c.mu.Unlock()
-	c.t.Abort()
+	// A client that says goodbye and closes, while something is written to it, resets the socket; what it said is there to be read
+	// all the same, and then the kernel tells the reading side. To abort would be to throw the goodbye away.
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		c.t.Abort()
+	}
 }
 
 // pump writes rest, which did not go out without waiting, and goes on until nothing is left. Its goroutine ends then, or

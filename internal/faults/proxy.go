@@ -69,7 +69,7 @@ func (p *Proxy) connect(client net.Conn) {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	p.mu.Lock()
 	if p.rate > 0 {
-		dialer.Control = narrow
+		dialer.Control = Narrow
 	}
 	p.mu.Unlock()
 	var server net.Conn

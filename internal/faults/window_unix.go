@@ -4,9 +4,9 @@ package faults
 
 import "syscall"
 
-// narrow asks for a small window before the socket connects: afterwards what was offered first stays offered, and the
+// Narrow asks for a small window before the socket connects: afterwards what was offered first stays offered, and the
 // sender's kernel has made its segments for it.
-func narrow(_, _ string, c syscall.RawConn) error {
+func Narrow(_, _ string, c syscall.RawConn) error {
 	return c.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, window)
 	})

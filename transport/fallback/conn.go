@@ -238,11 +238,12 @@ func (c *conn) conclude(how end) {
 	c.concludeLocked(how)
 }
 
-// concludeLocked ends the connection, once; but what is closed can still be aborted.
+// concludeLocked ends the connection, once; but what is closed can still be aborted, unless it is the answer to a poll that has
+// gone out whole: its writer goes on until it is refused, and then gives the connection up.
 func (c *conn) concludeLocked(how end) {
 	if c.end == open {
 		close(c.over)
-	} else if how != aborted || c.end == aborted {
+	} else if how != aborted || c.end == aborted || c.end == complete && c.wholeLocked() {
 		return
 	}
 	c.end = how
@@ -263,6 +264,9 @@ func (c *conn) concludeLocked(how end) {
 		}
 	}
 }
+
+// wholeLocked reports whether all that was written has gone out, and ends where a message does.
+func (c *conn) wholeLocked() bool { return c.err == nil && !c.writing && !c.at.within(c.kind) }
 
 // finish ends what serve left, when it has returned, and waits for a message that is being written. After it nobody
 // touches the ResponseWriter.

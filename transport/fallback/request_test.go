@@ -218,6 +218,26 @@ func TestPollEndsBetweenMessages(t *testing.T) {
 	}
 }
 
+// The writer of a poll that is complete is refused, and gives the connection up, as package conn does. The answer is whole all the
+// same.
+func TestACompletePollIsNotBrokenOff(t *testing.T) {
+	s := newSite(t, false, func(_ context.Context, c transport.Conn) {
+		if err := c.Write(c.AppendMessage(nil, []byte("one")), patience); err != nil {
+			t.Errorf("Write: %v", err)
+		}
+		if err := c.Receive(func([]byte) error { return nil }); err != nil {
+			t.Errorf("Receive: %v", err)
+		}
+		if err := c.Write(c.AppendMessage(nil, []byte("too late")), patience); holdfast.CodeOf(err) != holdfast.CodeUnavailable {
+			t.Errorf("Write after the end: %v", err)
+		}
+		c.Abort()
+	}, Options{Turn: func([]byte) Turn { return Turn{Wait: patience, Wrote: func([]byte) bool { return true }} }})
+	if res, text := s.post(t, "/v1/ws/1/poll", "hello"); res.StatusCode != http.StatusOK || text != "one\n" {
+		t.Errorf("%d %q", res.StatusCode, text)
+	}
+}
+
 // A poll that brings nothing is answered all the same.
 func TestEmptyPoll(t *testing.T) {
 	s := newSite(t, false, func(_ context.Context, c transport.Conn) {
