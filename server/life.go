@@ -66,25 +66,37 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	for _, l := range s.lanes {
 		l.Leaving()
 	}
-	var byes sync.WaitGroup
-	byes.Go(func() { // ends when all were told
-		for _, l := range s.lanes {
-			l.Leave(spread)
-		}
-	})
+	if succeeded {
+		s.handOver(ctx, stopParts)
+	}
+	for _, l := range s.lanes {
+		l.Leave(spread)
+	}
+	stopParts()
+	s.await(ctx)
+}
+
+// handOver gives the store to the one that waits for it, and returns when that one has it. Only then are clients told to go there: for as
+// long as it opens the store it has nothing for them, and thousands that come at that moment would only hold it up.
+func (s *Server) handOver(ctx context.Context, stopParts func()) {
 	began := time.Now()
 	stopParts()
 	stopped := time.Since(began)
-	if succeeded {
-		// While the clients are told: the other one waits for it, and so will they in a moment.
-		if err := s.closeStore(); err != nil {
-			s.opts.Logger.Error("closing the store", "err", err)
-		}
-		s.opts.Logger.Info("let go of the store", "took", time.Since(began).Round(time.Millisecond), "stopping", stopped.Round(time.Millisecond))
+	if err := s.closeStore(); err != nil {
+		s.opts.Logger.Error("closing the store", "err", err)
 	}
-	byes.Wait()
-	s.await(ctx)
+	closed := time.Since(began)
+	if s.opts.Taken != nil {
+		ctx, cancel := context.WithTimeout(ctx, takenTime)
+		defer cancel()
+		s.opts.Taken(ctx)
+	}
+	s.opts.Logger.Info("let go of the store", "stopping", stopped.Round(time.Millisecond), "closed", closed.Round(time.Millisecond),
+		"taken", time.Since(began).Round(time.Millisecond))
 }
+
+// takenTime is how long another server's opening of the store is waited for; it takes some milliseconds.
+const takenTime = 500 * time.Millisecond
 
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.
 const standByTime = time.Second
@@ -113,6 +125,10 @@ func (s *Server) move(ctx context.Context, spread time.Duration) bool {
 		case <-ctx.Done():
 		}
 		break
+	}
+	// The last moment before all wait for the store.
+	if err := s.store.Settle(); err != nil {
+		s.opts.Logger.Warn("settling the store", "err", err)
 	}
 	return true
 }

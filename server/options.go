@@ -111,6 +111,9 @@ type Options struct {
 	// have a connection there stand by before this one lets go of the store. It may wait, until ctx ends, for that one to take
 	// connections. Default: there is none.
 	Successor func(ctx context.Context) bool
+	// Taken is called when this server has let go of the store, and returns when the Successor has opened it, or ctx ends, after half
+	// a second. Default: clients are told to go there at once.
+	Taken func(ctx context.Context)
 
 	// MaxData bounds the data of one message, in bytes. Default: 256 KiB; at most 1008 KiB. Each connection can make the
 	// server hold that much at a time.

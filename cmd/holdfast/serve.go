@@ -123,6 +123,7 @@ func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger
 		return nil, err
 	}
 	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
+	o.Taken = func(ctx context.Context) { awaitTaken(ctx, n.data) }
 	trusted, err := n.front.proxies()
 	if err != nil {
 		return nil, err

@@ -60,6 +60,14 @@ func successorOf(ctx context.Context, dir string) bool {
 	return arrived
 }
 
+// awaitTaken waits until the process that waited for the store in dir has opened it.
+func awaitTaken(ctx context.Context, dir string) {
+	poll(ctx, func() bool {
+		_, err := os.Stat(filepath.Join(dir, leavingFile))
+		return err != nil
+	})
+}
+
 // poll looks until ok, or ctx ends.
 func poll(ctx context.Context, ok func() bool) bool {
 	tick := time.NewTicker(lookEvery)

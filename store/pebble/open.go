@@ -198,6 +198,16 @@ func newEpoch() holdfast.Epoch {
 	return session.NewEpoch(b)
 }
 
+// Settle implements [driver.Settler]: what stands in the log of writes alone goes into tables, so that Open need not read it again.
+func (d *Driver) Settle() error {
+	_, done, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return d.db.Flush()
+}
+
 // Close implements [driver.Driver]. Operations that are queued are finished first.
 func (d *Driver) Close() error {
 	d.viewMu.Lock()

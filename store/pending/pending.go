@@ -82,3 +82,14 @@ func (d *Driver) Close() error {
 	}
 	return d.Driver.Close()
 }
+
+// Settle implements driver.Settler.
+func (d *Driver) Settle() error {
+	d.mu.Lock()
+	db, opened := d.Driver, d.opened && !d.closed
+	d.mu.Unlock()
+	if settler, ok := db.(driver.Settler); ok && opened {
+		return settler.Settle()
+	}
+	return nil
+}
