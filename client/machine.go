@@ -302,7 +302,7 @@ func gateAnswered(m machine, e event, at moment) (machine, []effect) {
 	switch {
 	case !e.ok && e.after > 0:
 		return waitAsTold(mem, at, e.after+mem.backoff(at), m.reason)
-	case !e.ok && left > 0:
+	case !e.ok && left > time.Millisecond:
 		next, effects := backOff(mem, at, m.reason)
 		if mem.hiddenAt == 0 {
 			// Somebody looks: the gate is asked again when it would not be believed any more.

@@ -175,7 +175,7 @@ func (c *Client) Send(ctx context.Context, s holdfast.SessionID, id string, data
 	if !json.Valid(data) {
 		return wire.Ack{}, holdfast.Errorf(holdfast.CodeInvalid, "the message's data is not valid JSON")
 	}
-	return c.insist(ctx, row{s, false}, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data} })
+	return c.insist(ctx, row{s, false}, id, func(id string) wire.ClientFrame { return &wire.Send{Session: s, ID: id, Data: data, First: true} })
 }
 
 // Answer answers a request of a session, which need not be read, and returns when it is settled, over reconnects if need be. A request is

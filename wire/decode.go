@@ -48,6 +48,7 @@ type members struct {
 	From    holdfast.Offset  `json:"from"`
 	Head    holdfast.Offset  `json:"head"`
 
+	First     bool  `json:"first"` // send
 	Duplicate bool  `json:"dup"`
 	Re        Type  `json:"re"`
 	In        int64 `json:"in"`
@@ -207,7 +208,7 @@ func DecodeClient(msg []byte) (ClientFrame, error) {
 	case TypePage:
 		return &PageRequest{m.ID, m.Session, m.Before, holdfast.Offset(max(m.After, 0)), m.Limit}, nil
 	case TypeSend:
-		return &Send{m.Session, m.ID, stdjson.RawMessage(m.Data)}, nil
+		return &Send{m.Session, m.ID, stdjson.RawMessage(m.Data), m.First}, nil
 	case TypeStop:
 		return &Stop{m.Session, m.ID, m.Stop.Run, m.Stop.Answers}, nil
 	case TypeAnswer:

@@ -459,6 +459,7 @@ func AppendClient(dst []byte, f ClientFrame) []byte {
 		o = begin(dst, TypeSend)
 		o.str("s", string(f.Session))
 		o.str("id", f.ID)
+		o.flag("first", f.First)
 		o.raw("data", f.Data)
 	case *Stop:
 		o = begin(dst, TypeStop)

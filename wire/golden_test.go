@@ -53,6 +53,7 @@ func clientFrames() map[string]ClientFrame {
 		"unsub":                  &Unsub{Session: "chat-1"},
 		"page back":              &PageRequest{ID: "p1", Session: "chat-1", Before: 798, Limit: 50},
 		"page on":                &PageRequest{ID: "p2", Session: "chat-1", After: 798},
+		"send the first":         &Send{Session: "chat-1", ID: "c-7f:12", Data: json.RawMessage(`1`), First: true},
 		"send":                   &Send{Session: "chat-1", ID: "c-7f:12", Data: json.RawMessage(`{"text":"Grüße \"all\"\n\u2028"}`)},
 		"stop":                   &Stop{Session: "chat-1", ID: "c-7f:13", Run: 806},
 		"withdraw":               &Queue{Session: "chat-1", ID: "c-7f:15", Do: QueueWithdraw, Of: QueueRef{ID: "c-7f:14"}},

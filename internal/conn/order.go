@@ -1,44 +1,62 @@
 package conn
 
 import (
+	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/wire"
 )
 
-// heldBack keeps a client's messages to one session in order, where one of them was refused for now. Those after it are under way
-// already, and a limit lets the next one in as soon as there is room: it would stand in the log before those that were refused. So
-// they are refused too, until the first of them comes again.
+// sender is who wrote a message, as far as its order goes: several tabs may have one connection, and say so in their ids.
+type sender struct {
+	session holdfast.SessionID
+	name    string
+}
+
+func senderOf(s holdfast.SessionID, id string) sender {
+	return sender{s, id[:max(strings.LastIndexByte(id, ':'), 0)]}
+}
+
+// heldBack keeps a sender's messages in order, where one of them was refused for now. Those after it are under way already, and a
+// limit lets the next one in as soon as there is room: it would stand in the log before those that were refused. So they are refused
+// too, until the first of them comes again.
 type heldBack struct {
 	// id is the message that is waited for; empty when it has come.
-	id    string
-	until time.Time
+	id string
+	// since is when it was refused, and heard when a message of the sender last came.
+	since, heard time.Time
 	// refused is how many were refused without being counted in any limit.
 	refused int
 }
 
-// holdTime is for how long a message is waited for that its client may have discarded.
-const holdTime = 5 * time.Second
+// holdTime is how long a sender has to be silent until nothing is under way any more. Who does not say which message is the first may
+// have discarded the one that is waited for, and repeat the others; that ends after mostHold.
+const (
+	holdTime = 5 * time.Second
+	mostHold = 30 * time.Second
+)
 
 // hold notes that a message was refused which its client is to repeat.
 func (c *Conn) hold(s holdfast.SessionID, id string) {
 	if s.Validate() != nil || holdfast.ValidateKey("message id", id) != nil {
 		return // it is never let in, and may be large
 	}
-	now, h := c.cfg.now(), c.held[s]
-	switch {
-	case h == nil && len(c.held) == c.cfg.MaxSubs:
-		return // nobody writes to so many sessions at a time but to find out what becomes of it
-	case h == nil:
-		h = &heldBack{}
-		if c.held == nil {
-			c.held = map[holdfast.SessionID]*heldBack{}
+	by := senderOf(s, id)
+	h := c.held[by]
+	if h == nil {
+		if len(c.held) == c.cfg.MaxSubs {
+			return // nobody writes to so many sessions at a time but to find out what becomes of it
 		}
-		c.held[s] = h
-		fallthrough
-	case h.id == "", h.id == id, !now.Before(h.until):
-		h.id, h.until = id, now.Add(holdTime)
+		if c.held == nil {
+			c.held = map[sender]*heldBack{}
+		}
+		h = &heldBack{}
+		c.held[by] = h
+	}
+	h.heard = c.cfg.now()
+	if h.id == "" {
+		h.id, h.since = id, h.heard
 	}
 }
 
@@ -46,16 +64,23 @@ func (c *Conn) hold(s holdfast.SessionID, id string) {
 // has would never be let in again.
 func (c *Conn) outOfTurn(f wire.ClientFrame) bool {
 	s, ok := f.(*wire.Send)
-	if !ok || c.held[s.Session] == nil {
+	if !ok || len(c.held) == 0 {
 		return false
 	}
-	h := c.held[s.Session]
+	by := senderOf(s.Session, s.ID)
+	h := c.held[by]
+	if h == nil {
+		return false
+	}
+	now := c.cfg.now()
+	over := now.Sub(h.heard) >= holdTime || now.Sub(h.since) >= mostHold
+	h.heard = now
 	switch {
 	case s.ID == h.id:
 		h.id = ""
 		return false
-	case h.id == "", !c.cfg.now().Before(h.until):
-		delete(c.held, s.Session)
+	case h.id == "", s.First, over:
+		delete(c.held, by)
 		return false
 	}
 	if h.refused++; h.refused > 10*c.cfg.Burst {

@@ -45,7 +45,8 @@ func TestMessagesKeepTheirOrderUnderALimit(t *testing.T) {
 		<-time.After(4 * time.Second)
 		expect("chat-1", "m4", outOfTurn)
 		expect("chat-2", "n1", acked) // another session has another order
-		<-time.After(holdTime)        // m3 was discarded
+		expect("chat-1", "m4", outOfTurn)
+		<-time.After(holdTime) // m3 was discarded
 		expect("chat-1", "m4", acked)
 	})
 }

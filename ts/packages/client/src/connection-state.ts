@@ -204,8 +204,8 @@ function gateAnswered(s: State, { ok, after }: Of<"gate">): Step {
   const told = after && after + backoff(s);
   if (told) return wait(next, told, reason, { told });
   const left = trust(s);
-  // Where somebody looks, the gate is asked again when it would not be believed any more.
-  return left ? backOff(next, reason, s.hiddenAt ? NEVER : left) : dial(next);
+  // Where somebody looks, the gate is asked again when it would not be believed any more; less than 1 ms is no pause.
+  return left > 1 ? backOff(next, reason, s.hiddenAt ? NEVER : left) : dial(next);
 }
 
 /** A wake dials at once, unless the server has said when to come, and the clock was not set back since. */

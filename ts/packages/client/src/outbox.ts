@@ -241,7 +241,14 @@ export class Outbox {
     if (state !== "pending" || !this.#adopted || (this.#paused && !command)) return;
     item.transmittedAt = this.#client.env.now();
     item.probed = false;
-    this.#client.link.send(command ? { ...command, s, id } : { t: "send", s, id, data });
+    let first: true | undefined;
+    for (const it of this.#items.values()) {
+      if (it.session !== s || it.command || it.state !== "pending") continue;
+      // Nothing that the server may have refused for now stands before it.
+      if (it === item) first = true;
+      break;
+    }
+    this.#client.link.send(command ? { ...command, s, id } : { t: "send", s, id, first, data });
     this.#watchOver();
   }
 

@@ -69,7 +69,13 @@ export type ClientFrame =
   | { readonly t: "view"; readonly hidden: boolean }
   | ({ readonly t: "sub" } & SubItem)
   | { readonly t: "unsub"; readonly s: string }
-  | { readonly t: "send"; readonly s: string; readonly id: string; readonly data: unknown }
+  | {
+      readonly t: "send";
+      readonly s: string;
+      readonly id: string;
+      readonly first?: true | undefined;
+      readonly data: unknown;
+    }
   | CommandFrame
   | { readonly t: "signal"; readonly s: string; readonly data: unknown }
   | { readonly t: "token"; readonly token: string }

@@ -79,7 +79,7 @@ function typed(frame: Golden["frame"]): ClientFrame {
     case "answer":
       return { t: "answer", s: f.s, id: f.id, request: f.request, data: f.data };
     case "send":
-      return { t: "send", s: f.s, id: f.id, data: f.data };
+      return { t: "send", s: f.s, id: f.id, ...(f.first && { first: f.first }), data: f.data };
     case "stop": {
       const { s, id, run, answers } = f;
       return { t: "stop", s, id, ...(run && { run }), ...(answers && { answers }) };
