@@ -160,15 +160,19 @@ func (g *guest) welcomed() error {
 func (g *guest) read() {
 	defer close(g.over)
 	for {
-		f, err := ws.ReadFrame(g.in)
+		head, err := ws.ReadHeader(g.in)
 		if err != nil {
 			return
 		}
-		switch f.Header.OpCode {
+		payload := make([]byte, head.Length) // the server is ours
+		if _, err := io.ReadFull(g.in, payload); err != nil {
+			return
+		}
+		switch head.OpCode {
 		case ws.OpText:
-			g.hear(f.Payload)
+			g.hear(payload)
 		case ws.OpClose:
-			g.send(ws.OpClose, f.Payload[:min(2, len(f.Payload))])
+			g.send(ws.OpClose, payload[:min(2, len(payload))])
 			return
 		}
 	}
