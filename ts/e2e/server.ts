@@ -5,12 +5,13 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const tmp = fileURLToPath(new URL("../tmp/", import.meta.url));
+// Whoever has a server keeps something there.
+mkdirSync(tmp, { recursive: true });
 
 /** The program, built once a file. HOLDFAST_TEST_BIN names one that is built already: files that run side by side need that. */
 export function buildServer(): string {
   const given = process.env["HOLDFAST_TEST_BIN"];
   if (given) return given;
-  mkdirSync(tmp, { recursive: true });
   const program = `${tmp}holdfast`;
   execFileSync("go", ["build", "-o", program, "./cmd/holdfast"], { cwd: root, stdio: "inherit" });
   return program;
