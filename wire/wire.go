@@ -314,8 +314,8 @@ type PageRequest struct {
 }
 
 // Send is {"t":"send","s":"...","id":"...","first":true,"data":...}. The id makes it idempotent, for the same user, for as long as the
-// log lives: repeat it until it is acked. first is set where nothing that the same sender sent to the session before is still without
-// an answer; a sender is what stands before the last colon of the id.
+// log lives: repeat it until it is acked. first may be set where nothing that the client sent to the session before is still without
+// an answer.
 type Send struct {
 	Session holdfast.SessionID
 	ID      string
@@ -518,7 +518,7 @@ type Ack struct {
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
 // is refused; s and id are those of the refused frame. after, in ms, is there with rate_limited and unavailable: repeat it then. A send that
-// is refused over a limit, or as unavailable, is waited for: what the same sender sent to the session after it is refused too, until it
+// is refused over a limit, or as unavailable, is waited for: what comes after it for the session is refused too, until it
 // comes again, or one with first, or nothing has come for 5 s, at most for 30 s, so that messages keep their order.
 type ErrFrame struct {
 	Re      Type

@@ -70,8 +70,8 @@ type Conn struct {
 	subs []*sub
 	// limit is made with the first frame after hello: many connections only listen.
 	limit, byteLimit *rate.Limiter
-	// held are the senders of whom a message is waited for; mostly nil.
-	held   map[sender]*heldBack
+	// held are the sessions in which a message is waited for; mostly nil.
+	held   map[holdfast.SessionID]*heldBack
 	client holdfast.ClientID
 	agent  string
 	// device and name are what the client says it is on, and is called. curious: it wants to know of its user's others.

@@ -1,36 +1,26 @@
 package conn
 
 import (
-	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/wire"
 )
 
-// sender is who wrote a message, as far as its order goes: several tabs may have one connection, and say so in their ids.
-type sender struct {
-	session holdfast.SessionID
-	name    string
-}
-
-func senderOf(s holdfast.SessionID, id string) sender {
-	return sender{s, id[:max(strings.LastIndexByte(id, ':'), 0)]}
-}
-
-// heldBack keeps a sender's messages in order, where one of them was refused for now. Those after it are under way already, and a
-// limit lets the next one in as soon as there is room: it would stand in the log before those that were refused. So they are refused
-// too, until the first of them comes again.
+// heldBack keeps what comes over one connection for one session in order, where a message of it was refused for now. Those after it are
+// under way already, and a limit lets the next one in as soon as there is room: it would stand in the log before those that were
+// refused. So they are refused too, until the first of them comes again. Ids do not tell who goes before whom: a page sends what an
+// earlier one, or a closed tab, has left, before its own.
 type heldBack struct {
 	// id is the message that is waited for; empty when it has come.
 	id string
-	// since is when it was refused, and heard when a message of the sender last came.
+	// since is when it was refused, and heard when a message for the session last came.
 	since, heard time.Time
 	// refused is how many were refused without being counted in any limit.
 	refused int
 }
 
-// holdTime is how long a sender has to be silent until nothing is under way any more. Who does not say which message is the first may
+// holdTime is how long a client has to be silent until nothing is under way any more. Who does not say which message is the first may
 // have discarded the one that is waited for, and repeat the others; that ends after mostHold.
 const (
 	holdTime = 5 * time.Second
@@ -42,17 +32,16 @@ func (c *Conn) hold(s holdfast.SessionID, id string) {
 	if s.Validate() != nil || holdfast.ValidateKey("message id", id) != nil {
 		return // it is never let in, and may be large
 	}
-	by := senderOf(s, id)
-	h := c.held[by]
+	h := c.held[s]
 	if h == nil {
 		if len(c.held) == c.cfg.MaxSubs {
 			return // nobody writes to so many sessions at a time but to find out what becomes of it
 		}
 		if c.held == nil {
-			c.held = map[sender]*heldBack{}
+			c.held = map[holdfast.SessionID]*heldBack{}
 		}
 		h = &heldBack{}
-		c.held[by] = h
+		c.held[s] = h
 	}
 	h.heard = c.cfg.now()
 	if h.id == "" {
@@ -67,8 +56,7 @@ func (c *Conn) outOfTurn(f wire.ClientFrame) bool {
 	if !ok || len(c.held) == 0 {
 		return false
 	}
-	by := senderOf(s.Session, s.ID)
-	h := c.held[by]
+	h := c.held[s.Session]
 	if h == nil {
 		return false
 	}
@@ -80,7 +68,7 @@ func (c *Conn) outOfTurn(f wire.ClientFrame) bool {
 		h.id = ""
 		return false
 	case h.id == "", s.First, over:
-		delete(c.held, by)
+		delete(c.held, s.Session)
 		return false
 	}
 	if h.refused++; h.refused > 10*c.cfg.Burst {

@@ -33,8 +33,8 @@ const REASONS: Readonly<Record<string, string>> = {
   "9 older":
     "Two round trips and 20 ms, and then 6000 messages are read, sent and shown, which takes some 330 ms here.",
   "48 no gate":
-    "A page that loses its server dials until its budget is spent, mostly within ten seconds; then a gate that is dead is believed " +
-    "for 30 s (decision 18). Without a budget the browser itself would delay the dials.",
+    "A page that loses its server dials until its budget is spent; then a gate that is dead is believed for 30 s (decision 18). " +
+    "Without a budget the browser itself would delay the dials.",
 };
 
 /** Every case of ours as a table, and what missed its target, with the reason. */

@@ -53,7 +53,7 @@ const AHEAD = 1_000;
  * takes more of a machine than the run itself, and nobody sees the hidden ones.
  */
 const PACE_VISIBLE = 30;
-const PACE_HIDDEN = 120;
+const PACE_HIDDEN = 60;
 
 /**
  * Reads for many tabs over one connection, and is to each of them what the server is to one: a subscription is always
@@ -198,7 +198,8 @@ export class Hub {
         // The server tells the other connections; the other tabs on this one are told here.
         this.#broadcast({ ...frame, u: this.line.stats.user, c: client });
     }
-    this.line.send(frame);
+    // A send may be the first of its tab; the line has those of others.
+    this.line.send({ ...frame, first: undefined } as ClientFrame);
   }
 
   /** Answers those who have waited for too long, and leaves those who are gone. */

@@ -134,10 +134,10 @@ describe("a hub", () => {
       expect(types("home").filter((type) => type === "entry").length).toBe(i + 2);
       pass(10);
     }
-    // The first at once, and then each 120 ms.
-    expect(batches).toEqual([1, 12, 12, 12]);
-    pass(120);
-    expect(batches).toEqual([1, 12, 12, 12, 3]);
+    // The first at once, and then each 60 ms.
+    expect(batches).toEqual([1, 6, 6, 6, 6, 6, 6]);
+    pass(60);
+    expect(batches).toEqual([1, 6, 6, 6, 6, 6, 6, 3]);
     expect(timers.size).toBe(0);
   });
 
