@@ -27,6 +27,8 @@ export function watchPage(env: Env, on: (event: Event) => void, tick: () => void
 
   const hide = () => {
     hiddenAt ||= env.now();
+    // What is said after this is news, however soon.
+    told = "";
     on({ type: "hidden", linger: env.mobile ? LINGER_MOBILE : LINGER });
   };
 
