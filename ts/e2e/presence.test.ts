@@ -135,8 +135,13 @@ describe("presence", () => {
     await expect.poll(async () => (await words(watcher, "anna")).at(-1), { timeout: 90_000 }).not.toBe("here");
     expect(Date.now() - frozen).toBeLessThan(60_000);
     await anna.thaw();
+    // The debugger thaws it as a page that nobody sees: it is seen once another one was in front.
+    const other = await actors.open("about:blank");
+    await other.show();
     await anna.show();
+    await expect.poll(() => anna.ask("document.visibilityState")).toBe("visible");
     await expect.poll(async () => (await words(watcher, "anna")).at(-1), { timeout: 30_000 }).toBe("here");
     await anna.close();
+    await other.close();
   });
 });
