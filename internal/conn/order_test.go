@@ -48,6 +48,15 @@ func TestMessagesKeepTheirOrderUnderALimit(t *testing.T) {
 		expect("chat-1", "m4", outOfTurn)
 		<-time.After(holdTime) // m3 was discarded
 		expect("chat-1", "m4", acked)
+		expect("chat-1", "m5", tooMany)
+		<-time.After(4 * time.Second)
+		expect("chat-1", "m6", outOfTurn)
+		// Its client says that nothing before it waits any more.
+		st.do(`anna > {"t":"send","s":"chat-1","id":"m7","first":true,"data":1}`)
+		synctest.Wait()
+		if frames, err := st.drain("anna"); err != nil || !strings.Contains(strings.Join(frames, " "), acked) {
+			t.Errorf("the first of what is left: got %s (%v)", frames, err)
+		}
 	})
 }
 

@@ -6,8 +6,6 @@ export default defineConfig({
     include: ["e2e/**/*.test.ts"],
     testTimeout: 90_000,
     hookTimeout: 240_000,
-    // Real pages on a machine that may be busy: what fails once and then passes is told as such, and is no reason to stop.
-    retry: 1,
     maxWorkers: process.env["HOLDFAST_TEST_BIN"] ? 2 : 1,
   },
 });

@@ -539,6 +539,21 @@ describe("sending", () => {
     expect(texts(chat.entries)).toEqual(["a", "b", "c"]);
   });
 
+  it("says of a message that none before it waits, so that nobody waits for one that was discarded", async () => {
+    server.refuse = () => ({ code: "rate_limited", after: 1_500 });
+    const client = await connected();
+    const chat = client.session("chat");
+    const sends = ["a", "b", "c"].map((text) => chat.send(text));
+    await env.settle();
+    sends[0]?.discard();
+    server.refuse = () => undefined;
+    await env.advance(1_500);
+    chat.send("d");
+    await env.settle();
+    const said = server.of("send").map(({ data, first }) => (first ? `${String(data)}, the first` : data));
+    expect(said).toEqual(["a, the first", "b", "c", "b, the first", "c", "d, the first"]);
+  });
+
   it("refuses what would end the connection, and what is not JSON", async () => {
     const client = await connected();
     const chat = client.session("chat");

@@ -26,6 +26,8 @@ const FRESH = 1_000;
 const FIRST_WAIT = 50;
 const LONGEST_WAIT = 20_000;
 const SEND_TIMEOUT = 15_000;
+/** How a message begins: the type stands first. */
+const SEND = '{"t":"send"';
 /** How much goes into one send: frames, and UTF-16 units beyond the first frame. */
 const BATCH = 64;
 const BATCH_SIZE = 200_000;
@@ -299,8 +301,10 @@ export class HttpPipe implements Pipe {
 
   #answers(text: string): void {
     for (const line of text.split("\n")) {
-      const type = decode(line)?.t;
-      if (!this.#over && type && type !== "ready") this.#on.message(line);
+      const frame = decode(line);
+      // What waits here would be let in before what was refused for now. All of it is sent again, in order.
+      if (frame?.t === "err" && frame.after) this.#out = this.#out.filter((text) => !text.startsWith(SEND));
+      if (!this.#over && frame && frame.t !== "ready") this.#on.message(line);
     }
     // The answers make the line look alive, also where the stream beside it is dead.
     if (this.#parts.env.now() - this.#heardAt > this.#beat() * 1.25) return this.#lost("the stream is silent");

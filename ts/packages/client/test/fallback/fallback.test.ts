@@ -299,6 +299,16 @@ describe("over polling", () => {
     expect(cursors.every(Boolean)).toBe(true);
   });
 
+  it("messages keep their order where a limit refuses one of them", async () => {
+    const { world, chat } = await overPoll();
+    let refusals = 1;
+    world.server.refuse = () => (refusals-- > 0 ? { code: "rate_limited", after: 1_000 } : undefined);
+    const numbers = Array.from({ length: 150 }, (_, i) => i);
+    for (const n of numbers) chat.send(n);
+    await world.env.advance(5_000);
+    expect(data(chat)).toEqual(["old", ...numbers]);
+  });
+
   it("an idle hour is a request a beat, and stays live", async () => {
     const { world, client, chat } = await overPoll();
     const before = world.attaches.length;
