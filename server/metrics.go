@@ -106,7 +106,7 @@ func (s *Server) countReturn(r *ending.Return) {
 
 // countAttach takes the time of an attach into the metrics, and into the pace at which clients may come.
 func (s *Server) countAttach(took time.Duration) {
-	s.pace.Attached(took)
+	s.pace.Attached(s.opts.Now(), took)
 	s.metrics.Add(metrics.Attaches, 1)
 	s.metrics.Observe(metrics.Attach, took)
 }
