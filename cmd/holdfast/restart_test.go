@@ -292,7 +292,7 @@ type arrivals struct {
 // watch looks at the proxy until ctx ends.
 func (a *arrivals) watch(ctx context.Context, proxy *faults.Proxy) {
 	poll(ctx, func() bool {
-		a.at, a.links = append(a.at, time.Now()), append(a.links, len(proxy.Links()))
+		a.at, a.links = append(a.at, time.Now()), append(a.links, proxy.Count())
 		return false
 	})
 }

@@ -142,6 +142,13 @@ func (p *Proxy) Links() []*Link {
 	return all
 }
 
+// Count is how many links there are.
+func (p *Proxy) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 // Find returns the link that the upstream server sees as coming from an address.
 func (p *Proxy) Find(remote string) (*Link, bool) {
 	for _, l := range p.Links() {
