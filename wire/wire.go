@@ -57,10 +57,10 @@
 //	POST <n>/events   body: hello. Answer: text/event-stream, each frame an event "data: <frame>". A connection like any
 //	                  other, but that the server cannot hear it: it pings, and expects nothing.
 //	POST <n>/poll     body: hello, perhaps with wait. Answer: NDJSON, complete when there was something besides welcome,
-//	                  sub with outcome continuous, live and ping, or when wait is over. The next poll has gen + 1 and the
+//	                  sub with outcome continuous, live, windows, members and ping, or when wait is over. The next poll has gen + 1 and the
 //	                  cursors come to.
-//	POST send         body: NDJSON; a hello of mode aside, then up to [MaxAside] frames of the types send, stop, signal,
-//	                  page, token and bye. Answer: NDJSON; ready, then what answers each. It touches no connection.
+//	POST send         body: NDJSON; a hello of mode aside, then up to [MaxAside] frames of the types send, stop, answer,
+//	                  queue, signal, page, read, token and bye. Answer: NDJSON; ready, then what answers each. It touches no connection.
 //	GET  ready        204, or 503 with Retry-After: whether dialing is of use.
 //	POST report       the client's log, as JSON.
 //

@@ -26,7 +26,7 @@ func doctorCommand() *cobra.Command {
 		Use: "doctor [URL]", Short: "Check a deployment, and say what to change", Args: cobra.MaximumNArgs(1),
 		Long: "Check a deployment from a client's place: whether proxies on the way let through what sessions need. With --data,\n" +
 			"on the server's machine, also its limits and its disk. It exits with 1 if something has failed.",
-		Example: "  holdfast token --user doctor > doctor.token\n  holdfast doctor https://chat.example.com --token-file doctor.token --origin https://app.example.com\n" +
+		Example: "  holdfast token --user doctor --secret-file jwt.secret > doctor.token\n  holdfast doctor https://chat.example.com --token-file doctor.token --origin https://app.example.com\n" +
 			"  holdfast doctor --data /var/lib/holdfast",
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd, args) },
 	}

@@ -36,7 +36,7 @@ func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "token", Short: "Mint a token for development", Args: cobra.NoArgs,
 		Long: "Mint a token for development, signed with the secret of a development server's data folder, or with a secret file.\n" +
-			"In production your own backend signs tokens; see docs/protocol.md.",
+			"In production your own backend signs tokens; see docs/operations.md.",
 		Example: "  holdfast token --backend\n  holdfast token --user anna --read 'chat-*' --send 'chat-*'\n  holdfast token --new-secret jwt.secret",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if t.newSecret != "" {

@@ -100,7 +100,7 @@ func (w *webhookTool) token(stdin io.Reader) (string, error) {
 func (w *webhookTool) ls() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List the endpoints and how they stand", Args: cobra.NoArgs,
-		Example: "  holdfast token --backend | holdfast webhook ls",
+		Example: "  holdfast token --backend --secret-file jwt.secret | holdfast webhook ls",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var answer struct {
 				Webhooks []struct {

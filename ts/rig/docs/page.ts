@@ -96,9 +96,14 @@ function versions(): string {
     return `${name} ${(JSON.parse(readFileSync(file, "utf8")) as { version: string }).version}`;
   };
   const names = ["socket.io-client", "centrifuge", "phoenix", "partysocket"];
-  const browser = process.env["HOLDFAST_TEST_CHROMIUM"] ?? "chromium";
-  const chromium = execFileSync(browser, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  return `Versions: ${chromium.trim().split(" ").slice(0, 2).join(" ")}, ${names.map(of).join(", ")}.`;
+  const browsers = [
+    process.env["HOLDFAST_TEST_CHROMIUM"] ?? "chromium",
+    process.env["HOLDFAST_TEST_FIREFOX"] ?? "firefox",
+  ].map((browser) => {
+    const said = execFileSync(browser, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    return /\w+ [\d.]+(esr)?/.exec(said)?.[0];
+  });
+  return `Versions: ${[...browsers, ...names.map(of)].join(", ")}.`;
 }
 
 const INTRO = `# Coming back

@@ -35,23 +35,23 @@ const all = <T>(whole: unknown) => whole as T;
 
 /**
  * Reads a session for as long as the component is mounted. Any number of components may read the same one; it is subscribed
- * to once, with the `last` of the first, and a while after the last has gone it is closed.
+ * to once, with the `last` and `rollup` of the first, and a while after the last has gone it is closed.
  */
 export function useSession<T = SessionSnapshot>(client: Client, id: string, options: UseSessionOptions<T> = {}): T {
-  const { last, select = all<T>, equal, onSignal } = options;
+  const { last, rollup, select = all<T>, equal, onSignal } = options;
   const heard = useRef(onSignal);
   useEffect(() => {
     heard.current = onSignal;
   });
   const subscribe = useCallback(
     (changed: () => void) => {
-      const [session, release] = hold(client, id, last === undefined ? {} : { last });
+      const [session, release] = hold(client, id, { ...(last !== undefined && { last }), ...(rollup && { rollup }) });
       const stops = [session.subscribe(changed), session.onSignal((signal) => heard.current?.(signal)), release];
       return () => {
         for (const stop of stops) stop();
       };
     },
-    [client, id, last],
+    [client, id, last, rollup],
   );
   return useSelected(subscribe, () => peek(client, id)?.snapshot ?? NOTHING, NOTHING, select, equal);
 }
