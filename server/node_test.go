@@ -35,9 +35,14 @@ func start(t *testing.T, o server.Options) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Auth, err = server.NewJWT(server.JWTOptions{Keys: []server.Key{key}})
+	verifier, err := server.NewJWT(server.JWTOptions{Keys: []server.Key{key}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if a, ok := o.Auth.(*noticing); ok {
+		a.Auth = verifier
+	} else {
+		o.Auth = verifier
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -183,7 +183,7 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	api := httpapi.Options{
 		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Members: s.members, Leases: &s.leases, FeedChanged: s.feed.next,
 		RequestSettled: s.requests.settled,
-		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available,
+		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available, Opened: s.open,
 	}
 	if s.hooks != nil {
 		api.Webhooks = webhooks{s.hooks}

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/server"
 )
 
@@ -80,18 +82,23 @@ type reloader struct {
 	now *settings
 }
 
-// run reloads at each SIGHUP, until ctx ends.
-func (r *reloader) run(ctx context.Context) {
+// hangUps are the SIGHUPs from now on. To the end of the program one must not kill it: neither while it waits for another's store,
+// nor while it drains.
+func hangUps() <-chan os.Signal {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+	return hup
+}
+
+// run reloads at each SIGHUP, until ctx ends.
+func (r *reloader) run(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
 		}
-		changed, err := r.reload()
+		changed, err := r.reload(ctx)
 		if err != nil {
 			r.log.Error("the settings were not taken; the server goes on with those before", "err", explain(err))
 			continue
@@ -101,7 +108,7 @@ func (r *reloader) run(ctx context.Context) {
 }
 
 // reload takes the settings as they are now, and returns what differs. On an error nothing was changed.
-func (r *reloader) reload() (changed []string, err error) {
+func (r *reloader) reload(ctx context.Context) (changed []string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next, err := readSettings(r.now.given)
@@ -118,7 +125,7 @@ func (r *reloader) reload() (changed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, err := next.auth.auth(r.log)
+	verifier, err := r.verifier(ctx, &next.auth)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +144,7 @@ func (r *reloader) reload() (changed []string, err error) {
 		return nil, err
 	}
 	r.level.Set(level)
-	r.auth.set(auth)
+	r.auth.set(verifier)
 	r.srv.SetLimits(next.node.front.limits)
 	if cert != nil {
 		r.certs.current.Store(cert)
@@ -145,6 +152,29 @@ func (r *reloader) reload() (changed []string, err error) {
 	r.now = next
 	return changed, nil
 }
+
+// verifier makes the one that follows. It begins with the keys that there are: where the issuer cannot be reached, those are what
+// the server lives on, and a reload must not throw them away.
+func (r *reloader) verifier(ctx context.Context, s *authSettings) (server.Auth, error) {
+	made, err := s.auth(r.log)
+	if err != nil {
+		return nil, err
+	}
+	next, ok := made.(*auth.Verifier)
+	if !ok {
+		return made, nil
+	}
+	current, _ := r.auth.get()
+	if before, _ := current.(*auth.Verifier); next.Inherit(before) {
+		return next, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, keysTime)
+	defer cancel()
+	return next, next.Refresh(ctx)
+}
+
+// keysTime is how long the keys of an issuer that is new may take.
+const keysTime = 15 * time.Second
 
 func (r *reloader) files() frontSettings {
 	r.mu.Lock()

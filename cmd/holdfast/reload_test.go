@@ -7,21 +7,26 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
@@ -90,7 +95,7 @@ func TestReloadTakesAllOrNothing(t *testing.T) {
 		"a rule that is none":       {"log-level: debug\nconnections: [\"max=3 on=sunday\"]\n", "connections"},
 	} {
 		write(t, file, c.config)
-		changed, err := r.reload()
+		changed, err := r.reload(t.Context())
 		if err == nil || !strings.Contains(explain(err), c.says) {
 			t.Errorf("%s: %v and %v; want a refusal that names %q", name, changed, err, c.says)
 		}
@@ -99,7 +104,7 @@ func TestReloadTakesAllOrNothing(t *testing.T) {
 		}
 	}
 	write(t, file, "log-level: debug\nbeat: 10s\nmax-connections-per-user: 7\nconnections: [\"max=3 on=reject\"]\n")
-	changed, err := r.reload()
+	changed, err := r.reload(t.Context())
 	slices.Sort(changed)
 	if err != nil || !slices.Equal(changed, []string{"connections", "log-level", "max-connections-per-user"}) {
 		t.Errorf("got %v and %v", changed, err)
@@ -108,7 +113,7 @@ func TestReloadTakesAllOrNothing(t *testing.T) {
 		t.Errorf("the level is %v", r.level.Level())
 	}
 	// What was taken is what the next is compared with.
-	if changed, err := r.reload(); err != nil || len(changed) > 0 {
+	if changed, err := r.reload(t.Context()); err != nil || len(changed) > 0 {
 		t.Errorf("a reload without a change: %v and %v", changed, err)
 	}
 }
@@ -137,12 +142,87 @@ func TestReloadTakesNewKeys(t *testing.T) {
 	if _, err := r.auth.Verify(t.Context(), token); holdfast.CodeOf(err) != holdfast.CodeUnauthorized {
 		t.Fatalf("before: %v", err)
 	}
-	if _, err := r.reload(); err != nil {
+	if _, err := r.reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.auth.Verify(t.Context(), token); err != nil {
 		t.Errorf("after: %v", err)
 	}
+}
+
+// issuer publishes one key over HTTP, and says nothing while it is down.
+type issuer struct {
+	key  *ecdsa.PrivateKey
+	url  string
+	down atomic.Bool
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issuer{key: key}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if i.down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+	}))
+	t.Cleanup(web.Close)
+	i.url = web.URL
+	return i
+}
+
+// token is one that the issuer signed.
+func (i *issuer) token(t *testing.T) string {
+	t.Helper()
+	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k1")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(fmt.Appendf(nil, `{"sub":"anna","exp":%d}`, time.Now().Add(time.Hour).Unix()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// While the issuer of the keys cannot be reached, a reload keeps those that there are; to another issuer that cannot be reached
+// the server does not go over.
+func TestReloadKeepsFetchedKeys(t *testing.T) {
+	r, config, _ := newReloader(t, "")
+	from := newIssuer(t)
+	write(t, config, "jwt-key-set-url: "+from.url+"\n")
+	if _, err := r.reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good := func(when string) {
+		t.Helper()
+		if _, err := r.auth.Verify(t.Context(), from.token(t)); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	good("at first")
+	from.down.Store(true)
+	write(t, config, "jwt-key-set-url: "+from.url+"\nlog-level: debug\n")
+	if _, err := r.reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good("while the issuer is down")
+	write(t, config, "jwt-key-set-url: "+from.url+"/elsewhere\n")
+	if _, err := r.reload(t.Context()); holdfast.CodeOf(err) != holdfast.CodeUnavailable {
+		t.Errorf("an issuer that does not answer: %v", err)
+	}
+	good("after a reload that was refused")
 }
 
 // certify writes a certificate of this name for 127.0.0.1, signed by itself.

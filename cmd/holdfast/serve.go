@@ -215,6 +215,7 @@ func serveCommand() *cobra.Command {
 }
 
 func serve(ctx context.Context, s *settings) error {
+	hup := hangUps()
 	n := &s.node
 	log, err := n.logger()
 	if err != nil {
@@ -253,7 +254,7 @@ func serve(ctx context.Context, s *settings) error {
 	r := &reloader{srv: srv, auth: auth, certs: certs, log: log, level: &n.levels, now: s}
 	around, stop := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
-	helpers.Go(func() { r.run(around) })
+	helpers.Go(func() { r.run(around, hup) })
 	if certs != nil {
 		helpers.Go(func() { certs.watch(around, r.files) })
 	}

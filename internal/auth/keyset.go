@@ -101,6 +101,20 @@ func (s *keySet) find(ctx context.Context, t *unverified) ([]verifyingKey, error
 	return s.current()
 }
 
+// inherit takes the keys of a set that is read from the same place.
+func (s *keySet) inherit(from *keySet) bool {
+	if s.url.String() != from.url.String() || !slices.Equal(s.algorithms, from.algorithms) {
+		return false
+	}
+	from.mu.Lock()
+	keys, fetched, failure := from.keys, from.fetched, from.failure
+	from.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.fetched, s.failure = keys, fetched, failure
+	return true
+}
+
 // current returns the keys, or an error if there are none that may still be trusted.
 func (s *keySet) current() ([]verifyingKey, error) {
 	s.mu.Lock()

@@ -278,6 +278,30 @@ func TestKeySetOutage(t *testing.T) {
 	})
 }
 
+// Where the issuer is down, who takes over from a verifier lives on its keys; those of another issuer are none of its own.
+func TestKeysAreInherited(t *testing.T) {
+	inBubble(t, Options{}, nil, func(b *bench) {
+		b.from.set(func(i *issuer) { i.down = true })
+		o := Options{
+			KeySetURL: "https://login.example/keys?apikey=geheim", HTTPClient: &http.Client{Transport: b.from}, Now: time.Now,
+			Logger: slog.New(slog.NewTextHandler(b.logs, nil)),
+		}
+		heir := mustNew(b, o)
+		if !heir.Inherit(b.v) {
+			b.Error("the same key set was not inherited")
+		}
+		_, err := heir.Verify(b.Context(), b.token("a", ring().ed))
+		b.want("with inherited keys", err, "")
+		o.KeySetURL = "https://other.example/keys"
+		if stranger := mustNew(b, o); stranger.Inherit(b.v) {
+			b.Error("the keys of another issuer were inherited")
+		}
+		if v := mustNew(b, Options{Keys: []Key{publicKey(b, "s", ring().p256)}}); !v.Inherit(b.v) {
+			b.Error("a verifier without a key set has something to fetch")
+		}
+	})
+}
+
 func TestKeySetNeverFetched(t *testing.T) {
 	inBubble(t, Options{Keys: []Key{publicKey(t, "s", ring().p256)}}, func(i *issuer) { i.down = true }, func(b *bench) {
 		err := b.verify("a", ring().ed)

@@ -52,6 +52,15 @@ func (v *Verifier) Refresh(ctx context.Context) error {
 	return v.remote.refresh(ctx)
 }
 
+// Inherit takes the keys that another verifier has fetched, and reports whether there is nothing to fetch before this one can
+// be used: both read the same key set with the same algorithms, or this one reads none. It is called before [Verifier.Run].
+func (v *Verifier) Inherit(from *Verifier) bool {
+	if v.remote == nil {
+		return true
+	}
+	return from != nil && from.remote != nil && v.remote.inherit(from.remote)
+}
+
 // Verify checks a token and returns what it allows. The grant ends Options.Leeway after exp: that is when Verify would
 // begin to refuse the token.
 //

@@ -16,6 +16,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -185,8 +186,13 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 		d.Detach(c)
 		return
 	}
-	c.Ended(t.Receive(func(msg []byte) error { return c.Message(ctx, msg) }))
+	// A carriage over HTTP catches a panic, and goes on: then too the connection is no more.
+	err := errBroken
+	defer func() { c.Ended(err) }()
+	err = t.Receive(func(msg []byte) error { return c.Message(ctx, msg) })
 }
+
+var errBroken = errors.New("the handling of a frame broke off")
 
 // Message implements [transport.Receiver].
 func (c *Conn) Message(ctx context.Context, msg []byte) error {

@@ -198,6 +198,13 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.stand(standby)
 		c.ready()
 	case wire.ModeAside:
+		// What follows uses the store, and what was revoked is only known with it.
+		if !c.awaitStore(ctx) {
+			return
+		}
+		if ended, _ := c.Recheck(); ended {
+			return
+		}
 		c.stand(aside)
 		c.ready()
 	default:

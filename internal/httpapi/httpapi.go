@@ -98,6 +98,8 @@ type Options struct {
 	// Available waits until the store can be used, or says why it cannot: [holdfast.CodeUnavailable], so that the request is
 	// repeated elsewhere. Nil: it always can.
 	Available func(context.Context) error
+	// Opened is closed when the store is open, and what was revoked is known. Nil: it always is.
+	Opened <-chan struct{}
 
 	// Limits bound what one request may cost.
 	Limits Limits

@@ -159,19 +159,8 @@ func (a *api) serve(rt route) http.HandlerFunc {
 // rest.
 func (a *api) admit(c *call, rt route) error {
 	if rt.access != forAnyone {
-		if err := a.authenticate(c); err != nil {
+		if err := a.identify(c); err != nil {
 			return err
-		}
-	}
-	if rt.access != forAnyone {
-		// Who has shown a token may take time: net/http would take a deadline that passes for the client's leaving.
-		_ = c.rc.SetReadDeadline(time.Time{})
-	}
-	if a.Available != nil && rt.access != forAnyone {
-		if err := a.Available(c.r.Context()); err != nil {
-			// The next request is to find another server, if there is a proxy in front that knows one.
-			c.w.Header().Set("Connection", "close")
-			return &elsewhere{err}
 		}
 	}
 	if strings.Contains(rt.path, "{session}") {
@@ -181,6 +170,42 @@ func (a *api) admit(c *call, rt route) error {
 		}
 	}
 	return authorize(c, rt.access)
+}
+
+// identify finds out who it is, and waits until the store can be used.
+func (a *api) identify(c *call) error {
+	early := a.isEarly()
+	if err := a.authenticate(c); err != nil {
+		return err
+	}
+	// Who has shown a token may take time: net/http would take a deadline that passes for the client's leaving.
+	_ = c.rc.SetReadDeadline(time.Time{})
+	if a.Available == nil {
+		return nil
+	}
+	if err := a.Available(c.r.Context()); err != nil {
+		// The next request is to find another server, if there is a proxy in front that knows one.
+		c.w.Header().Set("Connection", "close")
+		return &elsewhere{err}
+	}
+	if early {
+		// What was revoked is in the store: a token that was taken back looked good before that was open.
+		return a.authenticate(c)
+	}
+	return nil
+}
+
+// isEarly reports whether the store is not open yet.
+func (a *api) isEarly() bool {
+	if a.Opened == nil {
+		return false
+	}
+	select {
+	case <-a.Opened:
+		return false
+	default:
+		return true
+	}
 }
 
 // storeContext bounds one operation of the store. detached keeps it going when the client has left: what has arrived

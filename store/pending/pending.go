@@ -5,26 +5,26 @@ package pending
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
-// Driver is a store that may not be open yet. Before [Driver.Open] has returned only Watch, Durability and Close may be
-// called; the server sees to that.
+// Driver is a store that may not be open yet. Until [Driver.Open] has returned, whatever uses it is
+// [holdfast.CodeUnavailable]; a server waits for it where it can.
 type Driver struct {
-	// Driver is the store, once it is open.
-	driver.Driver
-
 	// Static after construction.
 	level driver.Durability
 	open  func(context.Context) (driver.Driver, error)
+
+	// db is the store once it is open, nil before.
+	db atomic.Pointer[driver.Driver]
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	watcher func(driver.Change)
 	stop    func()
-	opened  bool
 	closed  bool
 }
 
@@ -46,7 +46,7 @@ func (d *Driver) Open(ctx context.Context) error {
 		_ = db.Close()
 		return holdfast.Errorf(holdfast.CodeUnavailable, "the store was closed before it was open")
 	}
-	d.Driver, d.opened = db, true
+	d.db.Store(&db)
 	if d.watcher != nil {
 		d.stop = db.Watch(d.watcher)
 	}
@@ -58,15 +58,16 @@ func (d *Driver) Watch(fn func(driver.Change)) (stop func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.watcher = fn
-	if d.opened {
-		d.stop = d.Driver.Watch(fn)
+	if db := d.db.Load(); db != nil {
+		d.stop = (*db).Watch(fn)
 	}
-	return func() {
+	// Once, so that it does not end whoever watches next.
+	return sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.watcher = nil
 		d.stop()
-	}
+	})
 }
 
 // Durability implements driver.Driver.
@@ -77,19 +78,21 @@ func (d *Driver) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	if !d.opened {
-		return nil
+	if db := d.db.Load(); db != nil {
+		return (*db).Close()
 	}
-	return d.Driver.Close()
+	return nil
 }
 
 // Settle implements driver.Settler.
 func (d *Driver) Settle() error {
 	d.mu.Lock()
-	db, opened := d.Driver, d.opened && !d.closed
+	closed := d.closed
 	d.mu.Unlock()
-	if settler, ok := db.(driver.Settler); ok && opened {
-		return settler.Settle()
+	if db := d.db.Load(); db != nil && !closed {
+		if settler, ok := (*db).(driver.Settler); ok {
+			return settler.Settle()
+		}
 	}
 	return nil
 }
