@@ -10,7 +10,7 @@ import { Outbox } from "./outbox.ts";
 import { type OutboxStore, storedOutbox } from "./outbox-store.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { Token, type TokenSource } from "./token.ts";
-import { type Act, MAX_SUBS, type WindowsFrame } from "./wire.ts";
+import { type Act, MAX_SUBS, type SubItem, type WindowsFrame } from "./wire.ts";
 
 export interface ClientOptions {
   /** Where the server is, such as wss://example.com/v1/ws; the number of the dial is added to the path. */
@@ -205,10 +205,13 @@ export class Client {
 
   #owner(): ConnectionOwner {
     const { sessions } = this;
+    let asked: readonly SubItem[] = [];
     return {
-      attach: () => [...sessions.values()].map((session) => session.ask()),
+      attach: () => (asked = [...sessions.values()].map((session) => session.ask())),
       welcomed: ({ max }) => {
         this.max = max;
+        // Those that were closed while the answer was on its way.
+        for (const { s } of asked) if (!sessions.has(s)) this.link.send({ t: "unsub", s });
         // Those that were opened while the answer was on its way.
         for (const session of sessions.values()) if (!session.held.asked) session.resume();
         this.outbox.resend();
@@ -238,6 +241,7 @@ export class Client {
         return this.outbox.arrived(frame.id, { offset: 0, at: 0, page: frame });
       case "err":
         if (frame.re !== "sub") return this.outbox.refused(frame);
+        if (frame.after) return void this.env.timer(() => this.sessions.get(s)?.resume(), frame.after);
         return session?.take({ t: "sub", s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "signal":
         return session?.takeSignal(frame);

@@ -16,6 +16,8 @@ export interface Cached {
   readonly more: boolean;
   /** The latest entries, all open runs and requests, and the latest state of each key. */
   readonly entries: readonly Entry[];
+  /** The offsets of those that a reader needs however long ago they were: whoever keeps fewer entries keeps these. */
+  readonly open: readonly number[];
 }
 
 /** Where the recent parts of sessions are kept. */
@@ -59,10 +61,11 @@ export function cachedOf(state: SessionState, at: number, most: number): Cached 
   if (tag === undefined || !epoch) return undefined;
   const last = entries.slice(-most);
   const first = Math.max(state.first, entries.length > most ? (last[0]?.offset ?? 0) : 0);
-  const open = entries
-    .slice(0, -most)
-    .filter((e) => e.kind === "state" || (e.kind === "run" ? e.status === "open" : isOpenRequest(e, entries)));
-  return { at, epoch, have, tag, first, more: state.more || first > state.first, entries: [...open, ...last] };
+  const isOpen = (e: Entry) =>
+    e.kind === "state" || (e.kind === "run" ? e.status === "open" : isOpenRequest(e, entries));
+  const open = entries.flatMap((e) => (isOpen(e) ? [e.offset] : []));
+  const kept = entries.filter((e, i) => i >= entries.length - most || open.includes(e.offset));
+  return { at, epoch, have, tag, first, more: state.more || first > state.first, open, entries: kept };
 }
 
 /** The state with what was kept, for as long as the server has not answered. */

@@ -254,8 +254,9 @@ export class Session {
     if (!this.#inbox.length) return;
     const { state, added, resubscribe } = apply(this.#state, this.#inbox.splice(0));
     this.adopt(state);
-    const { outbox } = this.#client;
-    for (const { id, offset, at } of added) outbox.arrived(id, { offset, at });
+    const { outbox, stats } = this.#client;
+    // An id is one of its user's: others may have taken the same.
+    for (const { id, user, offset, at } of added) if (user === stats.user) outbox.arrived(id, { offset, at });
     outbox.shown(this.id, state.have);
     if (resubscribe) this.resume();
   }

@@ -33,6 +33,35 @@ describe("connecting", () => {
     expect(client.stats).toMatchObject({ user: "anna", connection: "x1", dials: 1, welcomes: 1 });
   });
 
+  it("reads no session that was closed while it was asked for", async () => {
+    const client = make();
+    const chat = client.session("chat");
+    const { onDial } = env;
+    env.onDial = (pipe) => {
+      onDial(pipe);
+      const { onSend } = pipe;
+      pipe.onSend = (text) => {
+        onSend(text);
+        if (text.startsWith('{"t":"hello"')) chat.close();
+      };
+    };
+    client.connect();
+    await env.settle();
+    expect(server.of("unsub")).toEqual([{ t: "unsub", s: "chat" }]);
+  });
+
+  it("asks again for a session that was refused for now", async () => {
+    server.log("chat").append("message", "hello");
+    const client = await connected();
+    let refusals = 1;
+    server.tooMany = () => (refusals-- > 0 ? 1_000 : undefined);
+    const chat = client.session("chat");
+    await env.advance(999);
+    expect(chat.status).toBe("pending");
+    await env.advance(1);
+    expect([chat.status, texts(chat.entries)]).toEqual(["live", ["hello"]]);
+  });
+
   it("varies the path of each dial and leaves the query alone", async () => {
     const client = await connected({ url: "wss://host/v1/ws/?tenant=7" });
     env.pipe.end();
@@ -537,6 +566,17 @@ describe("sending", () => {
     expect(chat.entries).toHaveLength(0);
     await env.advance(1);
     expect(texts(chat.entries)).toEqual(["a", "b", "c"]);
+  });
+
+  it("takes no message of another user for its own", async () => {
+    server.refuse = () => ({ code: "rate_limited", after: 1_500 });
+    const client = await connected();
+    const chat = client.session("chat");
+    const mine = chat.send("mine");
+    await env.settle();
+    server.log("chat").append("message", "theirs", { id: mine.id, u: "mallory" });
+    await env.settle();
+    expect([texts(chat.entries), mine.state, chat.outbox.length]).toEqual([["theirs"], "pending", 1]);
   });
 
   it("says of a message that none before it waits, so that nobody waits for one that was discarded", async () => {

@@ -272,6 +272,8 @@ export class FakeServer {
   readonly tokens = new Set<string>();
   /** Refuses a send where it gives a code. */
   refuse: (id: string) => { code: string; after?: number } | undefined = () => undefined;
+  /** Refuses a subscription, or a signal, for now: it tells when to repeat it. */
+  tooMany: (frame: ClientFrame) => number | undefined = () => undefined;
   acks = true;
   beat = 10_000;
   rest: number | undefined = 25_000;
@@ -336,6 +338,9 @@ export class FakeServer {
 
   #handle(frame: ClientFrame, pipe: FakePipe, reading: Map<string, () => void>): void {
     if (!pipe.living) return;
+    const after = "s" in frame ? this.tooMany(frame) : undefined;
+    if (after && "s" in frame)
+      return this.say({ t: "err", re: frame.t, s: frame.s, code: "rate_limited", msg: "too many frames", after }, pipe);
     switch (frame.t) {
       case "hello":
         if (this.tokens.size && !this.tokens.has(frame.token)) return pipe.end(4501, "the token does not verify");

@@ -119,6 +119,7 @@ describe("a request that stands before what is shown", () => {
     const { state } = apply(asked(UNREAD), [...frames(), ...frames().slice(1)]);
     expect(state.entries.map((e) => e.offset)).toEqual([7, 300]);
     expect(cachedOf(state, 0, 1)?.entries.map((e) => e.offset)).toEqual([7, 300]);
+    expect(cachedOf(state, 0, 100)?.open).toEqual([7]);
     const settled = { request: { o: 7, id: "q", state: "expired" } };
     const later = apply(state, [{ t: "entry", s: "chat", o: 301, g: 3, k: "event", at: 2, data: settled }]).state;
     expect(cachedOf(later, 0, 1)?.entries.map((e) => e.offset)).toEqual([301]);

@@ -1,4 +1,4 @@
-import type { Cached, Entry, SessionCache } from "@holdfast/client";
+import type { Cached, SessionCache } from "@holdfast/client";
 import { Database, indexedDatabases } from "./database.ts";
 
 export interface SessionCacheOptions {
@@ -112,13 +112,12 @@ function textOf(cached: Cached, entries: number, size: number): string {
   return "";
 }
 
-/** The latest entries, and of those before them what a reader needs to go on: open runs and states. */
+/** The latest entries, and of those before them what a reader needs to go on: states, and open runs and requests. */
 function latest(cached: Cached, count: number): Cached {
-  const { entries } = cached;
+  const { entries, open } = cached;
   const from = entries.at(-count);
   if (!from || from.offset <= cached.first) return cached;
-  const needed = (entry: Entry) => entry.kind === "state" || (entry.kind === "run" && entry.status === "open");
-  const kept = entries.filter((entry) => entry.offset >= from.offset || needed(entry));
+  const kept = entries.filter(({ offset }) => offset >= from.offset || open.includes(offset));
   return { ...cached, first: from.offset, more: true, entries: kept };
 }
 

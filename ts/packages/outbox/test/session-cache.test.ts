@@ -15,7 +15,9 @@ const message = (offset: number, text = "hello"): Entry => ({
 
 const cached = (entries: readonly Entry[], change: Partial<Cached> = {}): Cached => {
   const have = entries.at(-1)?.offset ?? 0;
-  return { at: 5, epoch: "e", have, tag: 7, first: entries[0]?.offset ?? 1, more: false, entries, ...change };
+  const isOpen = (e: Entry) => e.kind === "state" || (e.kind === "run" && e.status === "open");
+  const open = entries.filter(isOpen).map(({ offset }) => offset);
+  return { at: 5, epoch: "e", have, tag: 7, first: entries[0]?.offset ?? 1, more: false, entries, open, ...change };
 };
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => message(from + i));
@@ -80,6 +82,12 @@ describe("what is kept", () => {
     const found = await cache.load("chat");
     expect(offsets(found)).toEqual([2, 3, 8, 9, 10, 11, 12]);
     expect(found).toMatchObject({ first: 8, more: true, have: 12 });
+  });
+
+  it("keeps what the client says is open, such as a request from long ago", async () => {
+    const cache = open({ entries: 2 });
+    cache.save("chat", cached(range(1, 6), { open: [2] }));
+    expect(offsets(await cache.load("chat"))).toEqual([2, 5, 6]);
   });
 
   it("is less of what is large, and nothing where even the last entry is", async () => {

@@ -45,7 +45,7 @@ export function useSession<T = SessionSnapshot>(client: Client, id: string, opti
   });
   const subscribe = useCallback(
     (changed: () => void) => {
-      const [session, release] = hold(client, id, { ...(last !== undefined && { last }), ...(rollup && { rollup }) });
+      const [session, release] = hold(client, id, { last, rollup } as SessionOptions);
       const stops = [session.subscribe(changed), session.onSignal((signal) => heard.current?.(signal)), release];
       return () => {
         for (const stop of stops) stop();

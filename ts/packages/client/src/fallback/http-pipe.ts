@@ -1,6 +1,6 @@
 import type { Cancel, Env, FetchAnswer, Pipe, PipeEvents } from "../env/env.ts";
 import type { Stream } from "../env/stream.ts";
-import { type ClientFrame, decode } from "../wire.ts";
+import { type ClientFrame, decode, type ErrFrame } from "../wire.ts";
 import { Cursors } from "./cursors.ts";
 
 export type Hello = Extract<ClientFrame, { t: "hello" }>;
@@ -299,12 +299,21 @@ export class HttpPipe implements Pipe {
     }
   }
 
+  /** What waits here would be let in before what was refused for now: it is refused too, and comes again, in order. */
+  #refuse(frame: ErrFrame): void {
+    const sends = this.#out.filter((text) => text.startsWith(SEND));
+    this.#out = this.#out.filter((text) => !text.startsWith(SEND));
+    for (const text of sends) {
+      const { s, id } = JSON.parse(text) as { s: string; id: string };
+      this.#on.message(JSON.stringify({ ...frame, s, id }));
+    }
+  }
+
   #answers(text: string): void {
     for (const line of text.split("\n")) {
       const frame = decode(line);
-      // What waits here would be let in before what was refused for now. All of it is sent again, in order.
-      if (frame?.t === "err" && frame.after) this.#out = this.#out.filter((text) => !text.startsWith(SEND));
       if (!this.#over && frame && frame.t !== "ready") this.#on.message(line);
+      if (frame?.t === "err" && frame.re === "send" && frame.after) this.#refuse(frame);
     }
     // The answers make the line look alive, also where the stream beside it is dead.
     if (this.#parts.env.now() - this.#heardAt > this.#beat() * 1.25) return this.#lost("the stream is silent");

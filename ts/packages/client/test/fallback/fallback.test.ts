@@ -309,6 +309,18 @@ describe("over polling", () => {
     expect(data(chat)).toEqual(["old", ...numbers]);
   });
 
+  it("messages do not fall by the way where a signal is refused", async () => {
+    const { world, chat } = await overPoll();
+    let refusals = 1;
+    world.server.tooMany = (frame) => (frame.t === "signal" && refusals-- > 0 ? 1_000 : undefined);
+    chat.signal("typing");
+    chat.send("first");
+    await world.env.advance(3_000);
+    chat.send("second");
+    await world.env.advance(3_000);
+    expect(data(chat)).toEqual(["old", "first", "second"]);
+  });
+
   it("an idle hour is a request a beat, and stays live", async () => {
     const { world, client, chat } = await overPoll();
     const before = world.attaches.length;
