@@ -43,7 +43,8 @@ export class Leadership {
   readonly #identity: SharedIdentity;
   readonly #owner: LeadershipOwner;
   #welcome: WelcomeFrame | undefined;
-  #link = 0;
+  /** The number of the connection that there is, or was last. */
+  link = 0;
   #ready = false;
   #over = false;
 
@@ -72,7 +73,7 @@ export class Leadership {
         welcomed: (frame) =>
           still(() => {
             this.#welcome = frame;
-            this.#link = owner.link();
+            this.link = owner.link();
             this.hub.welcomed();
             owner.welcomed(frame);
             env.timer(() => still(() => this.#prepared()), READY);
@@ -109,7 +110,7 @@ export class Leadership {
       at: this.#env.now(),
       state,
       stats,
-      link: this.#link,
+      link: this.link,
       welcome: this.#ready ? this.#welcome : undefined,
       told: this.told,
     };

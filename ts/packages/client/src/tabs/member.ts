@@ -119,7 +119,8 @@ export class Member {
   send(frame: ClientFrame): void {
     this.#reading.said(frame);
     const client = this.#parts.identity.id;
-    if (this.#feed) this.#say({ m: "up", tab: this.#me, to: this.#feed.tab, client, frame });
+    const feed = this.#feed;
+    if (feed) this.#say({ m: "up", tab: this.#me, to: feed.tab, link: feed.link, client, frame });
   }
 
   /** Somebody looks at this tab, or does not any more; or something else has happened that may matter. */
@@ -468,7 +469,7 @@ export class Member {
     if (message.m === "join" && !message.token) this.#say({ m: "token", to: message.tab, token: this.#token.value });
     const led = this.#led;
     if (message.m === "join") led?.hub.join(message.tab, message.subs, message.visible);
-    else if (message.m === "up") led?.hub.up(message.tab, message.client, message.frame);
+    else if (message.m === "up") message.link === led?.link && led.hub.up(message.tab, message.client, message.frame);
     else if (message.call === "leave") led?.hub.leave(message.tab);
     else if (message.call === "seen" || message.call === "unseen") led?.hub.see(message.tab, message.call === "seen");
     else if (message.call === "retry" || message.call === "suspect") led?.connection[message.call]();

@@ -37,10 +37,12 @@ export type Message =
       readonly token: boolean;
       readonly subs: readonly SubItem[];
     }
+  /** To a leader, for one connection of its own: what was said for the one before is said again, and must not be overtaken. */
   | {
       readonly m: "up";
       readonly tab: string;
       readonly to: string;
+      readonly link: number;
       readonly client: string;
       readonly frame: ClientFrame;
     }

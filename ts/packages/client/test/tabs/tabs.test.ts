@@ -57,6 +57,18 @@ describe("sending", () => {
     }
   });
 
+  it("keeps its order where one message is lost with the connection, and the next one is slow to reach the leader", async () => {
+    const { world, all } = await windows(2);
+    const [leader, two] = all as [Tab, Tab];
+    two.chat.send("a");
+    await world.advance(world.bus);
+    leader.cut();
+    world.bus = 700;
+    two.chat.send("b");
+    await world.advance(5_000);
+    expect(two.data).toEqual(["old", "a", "b"]);
+  });
+
   it("a stop from any tab reaches the run in all, as that tab's, and is in it for whoever comes later", async () => {
     const { world, all } = await windows(3);
     const [, two] = all as [Tab, Tab, Tab];

@@ -44,6 +44,8 @@ export class World {
   /** Who took a lock from others, and when. */
   readonly steals: { readonly tab: Tab; readonly at: number }[] = [];
   tokens = 0;
+  /** How long a message takes on a channel, in ms. */
+  bus = BUS;
 
   constructor(seed = 1) {
     this.#seed = seed;
@@ -160,7 +162,7 @@ export class World {
       this.timer(() => {
         if (this.#channels.has(to) && !to.tab.closed && !to.tab.deaf && !(to.tab.numb && from.tab !== to.tab))
           to.on(JSON.parse(text));
-      }, BUS);
+      }, this.bus);
     }
   }
 
