@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/stranger"
 )
 
 // operator is who came in.
@@ -39,6 +40,7 @@ func (a *Admin) enter(w http.ResponseWriter, r *http.Request) (who operator, ok 
 	switch {
 	case v.right:
 		a.guesses.remember(w, r, who)
+		stranger.Known(r.Context())
 		return who, true
 	case v.refused:
 		w.Header().Set("Retry-After", strconv.Itoa(int(v.wait.Seconds())+1))

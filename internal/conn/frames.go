@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/internal/tail"
 	"github.com/holdfast/holdfast/internal/text"
 	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -298,6 +299,9 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 	if grant.User == "" {
 		c.bye(holdfast.CloseUnauthorized, "the token names no user", 0, 0)
 		return grant, false
+	}
+	if s, ok := c.t.(transport.Stranger); ok {
+		s.Known()
 	}
 	return grant, true
 }
