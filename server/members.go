@@ -93,26 +93,21 @@ func (s *Server) noteMembers(ctx context.Context) error {
 	}
 }
 
-// tellMembers puts into the outbox what has become of members of a session.
+// tellMembers puts into the outbox what has become of members of a session. What cannot be written of one is left out, for good: tried
+// again it would fail again, and keep what is told of the others.
 func (s *Server) tellMembers(ctx context.Context, id holdfast.SessionID, notes []attendance.Note) error {
 	var op driver.Tell
 	for i := range notes {
-		n := &notes[i]
-		ev := holdfast.MemberEvent{Change: n.Change, Name: n.Name, Away: n.Away, Since: n.Since.UnixMilli()}
-		data, err := ev.Marshal()
+		entry, kept, err := toldOf(id, &notes[i])
 		if err != nil {
-			return err
+			s.opts.Logger.Error("what became of a member cannot be written for webhooks, and is left out", "session", id,
+				"user", notes[i].Who.User, "client", notes[i].Who.Client, "change", notes[i].Change, "err", err)
+			continue
 		}
-		op.Entries = append(op.Entries, driver.NewEntry{Kind: holdfast.KindEvent, From: n.Who, Data: data})
-		kept := driver.ConsumerValue{Name: memberName(id, n.Who)}
-		if n.Change != holdfast.MemberLeft {
-			r, err := json.Marshal(&memberRecord{id, n.Who.User, n.Who.Client, n.Name, n.Away, n.Since.UnixMilli()})
-			if err != nil {
-				return err
-			}
-			kept.Value = string(r)
-		}
-		op.Consumers = append(op.Consumers, kept)
+		op.Entries, op.Consumers = append(op.Entries, entry), append(op.Consumers, kept)
+	}
+	if len(op.Entries) == 0 {
+		return nil
 	}
 	if _, err := s.store.Apply(ctx, id, op); err != nil {
 		if ctx.Err() == nil {
@@ -122,4 +117,22 @@ func (s *Server) tellMembers(ctx context.Context, id holdfast.SessionID, notes [
 	}
 	s.feed.ring()
 	return nil
+}
+
+// toldOf is the event that says what has become of a member, and what is kept of it.
+func toldOf(id holdfast.SessionID, n *attendance.Note) (entry driver.NewEntry, kept driver.ConsumerValue, err error) {
+	ev := holdfast.MemberEvent{Change: n.Change, Name: n.Name, Away: n.Away, Since: n.Since.UnixMilli()}
+	data, err := ev.Marshal()
+	if err != nil {
+		return entry, kept, err
+	}
+	kept.Name = memberName(id, n.Who)
+	if n.Change != holdfast.MemberLeft {
+		r, err := json.Marshal(&memberRecord{id, n.Who.User, n.Who.Client, n.Name, n.Away, n.Since.UnixMilli()})
+		if err != nil {
+			return entry, kept, err
+		}
+		kept.Value = string(r)
+	}
+	return driver.NewEntry{Kind: holdfast.KindEvent, From: n.Who, Data: data}, kept, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast/holdfast/server"
+	"github.com/holdfast/holdfast/store/memory"
 	"github.com/holdfast/holdfast/store/pebble"
 	"github.com/holdfast/holdfast/wire"
 )
@@ -119,4 +120,25 @@ func TestWebhooksTellWhoIsThere(t *testing.T) {
 	wait(all...)
 	skew.Store(int64(61 * time.Second)) // anna, who is silent meanwhile, may be told to be away
 	n.await(func() bool { return slices.Contains(h.has(), "chat-1 ben/b1 left false") })
+}
+
+// What a client says of itself is cut where a character of two bytes may stand across the cut. Half of it would make the answer to who
+// is there impossible, for everybody.
+func TestWhatAClientIsCalledIsCutAtACharacter(t *testing.T) {
+	n := start(t, server.Options{Store: memory.New(memory.Options{})})
+	p := n.dial()
+	long := func(most int) string { return strings.Repeat("x", most-1) + "éé" }
+	p.send(&wire.Hello{Version: 1, Token: n.user("anna"), Client: "a1", Gen: 1, Agent: long(128), Device: long(64), Name: long(64),
+		Subs: []wire.Sub{{Session: "chat-1"}}})
+	for live := false; !live; {
+		_, live = p.next().(*wire.Live)
+	}
+	for path, want := range map[string]string{
+		"/v1/sessions/chat-1/members": `"name":"` + strings.Repeat("x", 63) + `"`,
+		"/v1/users/anna/connections":  `"agent":"` + strings.Repeat("x", 127) + `"`,
+	} {
+		if code, body := n.request("GET", path, n.backend(), ""); code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
 }

@@ -14,10 +14,11 @@ import (
 	"github.com/holdfast/holdfast/internal/hub"
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/metrics"
+	"github.com/holdfast/holdfast/internal/remote"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
-// AdminOptions say how the operator's page is made; Node is set by [Server.Admin].
+// AdminOptions say how the operator's page is made; Node and Remote are set by [Server.Admin].
 type AdminOptions = admin.Options
 
 // Admin is the operator's page: an [net/http.Handler] for an address of its own, and Run, which keeps its history of an hour.
@@ -25,7 +26,7 @@ type Admin = admin.Admin
 
 // Admin returns the operator's page of this node. Errors are [holdfast.CodeInvalid] and name the option.
 func (s *Server) Admin(o AdminOptions) (*Admin, error) {
-	o.Node = (*operator)(s)
+	o.Node, o.Remote = (*operator)(s), remote.Trusted(s.opts.TrustedProxies).Of
 	return admin.New(o)
 }
 

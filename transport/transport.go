@@ -84,6 +84,12 @@ type PeerCloser interface {
 	PeerClose() (holdfast.CloseCode, bool)
 }
 
+// Stranger is a Conn over something that serves more than it, and that is soon closed unless somebody says whose it is.
+type Stranger interface {
+	// Known says that a token was verified. It is called by Serve, or by the fn of Receive.
+	Known()
+}
+
 // Serve is what a transport calls with each connection that it has accepted. The goroutine is the connection's own; when
 // Serve returns the transport closes what is left, unless the connection was detached.
 type Serve func(ctx context.Context, c Conn)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/auth"
+	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/server"
 )
 
@@ -76,7 +77,9 @@ func (a *adminSettings) serve(n *nodeSettings, srv *server.Server, log *slog.Log
 		defer close(ran)
 		page.Run(ctx)
 	}()
-	url, stop, err := sideServer(a.addr, page)
+	web := newSide(page)
+	stranger.Bound(web, strangerTimeout)
+	url, stop, err := sideServer(a.addr, web)
 	all := func() error {
 		stop()
 		cancel()
@@ -101,8 +104,18 @@ func (a *adminSettings) openAudit(data string) (io.WriteCloser, error) {
 	return f, nil
 }
 
-// sideServer serves h on an address of its own until stop is called.
-func sideServer(addr string, h http.Handler) (url string, stop func(), err error) {
+// sideTimeout is how long an answer beside the clients' may take; a profile, that much longer than what it is to cover.
+const sideTimeout = time.Minute
+
+// newSide makes a server for what stands on an address of its own: each request, and its answer, comes to an end.
+func newSide(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: strangerTimeout, ReadTimeout: strangerTimeout, WriteTimeout: sideTimeout, IdleTimeout: idleTimeout,
+	}
+}
+
+// sideServer has s serve on an address of its own until stop is called.
+func sideServer(addr string, s *http.Server) (url string, stop func(), err error) {
 	if addr == "" {
 		return "", func() {}, nil
 	}
@@ -110,7 +123,6 @@ func sideServer(addr string, h http.Handler) (url string, stop func(), err error
 	if err != nil {
 		return "", func() {}, err
 	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() { // ends when stop closes the server, and is waited for there
 		defer close(done)

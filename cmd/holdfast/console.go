@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"slices"
@@ -22,9 +23,12 @@ import (
 // console asks the operator's page of a running server.
 type console struct {
 	url, passwordFile, name string
+	// web keeps the page's cookie: who has given the right password is not locked out when somebody beside them guesses.
+	web http.Client
 }
 
 func (c *console) register(f *pflag.FlagSet) {
+	c.web.Jar, _ = cookiejar.New(nil) // never fails
 	f.StringVar(&c.url, "admin-url", "http://127.0.0.1:8081", "where the server's operator's page is")
 	f.StringVar(&c.passwordFile, "admin-password-file", "", "file with its password")
 	f.StringVar(&c.name, "name", os.Getenv("USER"), "your name")
@@ -43,7 +47,7 @@ func (c *console) get(ctx context.Context, what string, of url.Values, into any)
 		return err
 	}
 	req.SetBasicAuth(max(c.name, "operator"), password)
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.web.Do(req)
 	if err != nil {
 		return holdfast.Wrap(holdfast.CodeUnavailable, err, "the operator's page at %s cannot be reached; see --admin-url", c.url)
 	}

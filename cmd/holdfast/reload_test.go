@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -300,40 +299,5 @@ func (p *process) hangUp() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		p.t.Fatal(err)
-	}
-}
-
-// Sockets that say nothing, or do not come to an end, and show no token, are gone within 10 s and a little.
-func TestStrangersDoNotHoldSockets(t *testing.T) {
-	p := startProcess(t)
-	const head = "Host: x\r\n"
-	cases := map[string]string{
-		"nothing":                 "",
-		"half a header":           "GET /v1/sessions HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-		"a body without an end":   "POST /v1/sessions/s/entries HTTP/1.1\r\n" + head + "Content-Length: 1000\r\nContent-Type: application/json\r\n\r\n{",
-		"a report without an end": "POST /v1/ws/report HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n{",
-		"a poll without an end":   "POST /v1/ws/1/poll HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n{",
-		"an upgrade without a hello": "GET /v1/ws/1 HTTP/1.1\r\n" + head + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
-			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-	}
-	for name, say := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, err := net.Dial("tcp", p.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			began := time.Now()
-			if _, err := io.WriteString(c, say); err != nil {
-				t.Fatal(err)
-			}
-			// A hello is looked for once a second, and the goodbye of a WebSocket waits a little for an answer.
-			_ = c.SetReadDeadline(began.Add(20 * time.Second))
-			_, err = io.Copy(io.Discard, c)
-			if took := time.Since(began); os.IsTimeout(err) || took > 14*time.Second {
-				t.Errorf("the socket lived for %v, %v", took, err)
-			}
-		})
 	}
 }

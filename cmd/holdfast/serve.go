@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store"
 	"github.com/holdfast/holdfast/store/driver"
@@ -274,17 +275,28 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// strangerTimeout is how long somebody who has shown no token may hold a socket with a request that does not end.
-const strangerTimeout = 10 * time.Second
+// strangerTimeout is how long somebody who has shown no token may hold a socket, and how long a request of theirs may take.
+// idleTimeout is how long one may be held without a request by who has: a backend does not connect for each.
+const (
+	strangerTimeout = 10 * time.Second
+	idleTimeout     = 2 * time.Minute
+)
+
+// newWeb makes the server for clients and backends.
+func newWeb(h http.Handler) *http.Server {
+	web := &http.Server{
+		// The reading of a request, its body included, is bounded for who has shown no token; for the others it is lifted.
+		Handler: h, ReadHeaderTimeout: strangerTimeout, ReadTimeout: strangerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10,
+		ConnContext: server.ConnContext,
+	}
+	stranger.Bound(web, strangerTimeout)
+	return web
+}
 
 // runNode serves h on the listener and runs the node until ctx ends. The node goes first: it tells its connections to come
 // back elsewhere and ends what waits, so that the HTTP server has nothing left to wait for.
 func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Handler, l net.Listener) error {
-	web := &http.Server{
-		// The reading of a request, its body included, is bounded for who has shown no token; for the others it is lifted.
-		Handler: h, ReadHeaderTimeout: strangerTimeout, ReadTimeout: strangerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ConnContext: server.ConnContext,
-	}
+	web := newWeb(h)
 	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(l) }() // ends by Shutdown below; its error is received at the end
 	ctx, cancel := context.WithCancel(ctx)
@@ -332,6 +344,6 @@ func debugServer(addr string) (stop func(), err error) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	_, stop, err = sideServer(addr, mux)
+	_, stop, err = sideServer(addr, newSide(mux))
 	return stop, err
 }

@@ -4,7 +4,7 @@
 // # Who may
 //
 // Every request is authenticated by HTTP Basic (RFC 7617): a name, which stands in the audit log, and one of two passwords, to
-// look or to act. It belongs on an address of its own that the world does not reach.
+// look or to act. Wrong ones are bounded by address. It belongs on an address of its own that the world does not reach.
 //
 // # Concurrency
 //
@@ -17,11 +17,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/journal"
-	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/remote"
 	"github.com/holdfast/holdfast/internal/revocation"
 )
 
@@ -64,6 +65,9 @@ type Options struct {
 	Audit io.Writer
 	// Logger gets each act, and who tried to come in without a password. Default: slog.Default().
 	Logger *slog.Logger
+	// Remote says where a request comes from: that of the client where a trusted proxy stands in front. Default: the request's
+	// RemoteAddr.
+	Remote func(*http.Request) netip.AddrPort
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -75,7 +79,7 @@ const minPassword = 12
 type Admin struct {
 	opts    Options
 	mux     *http.ServeMux
-	tries   *quota.Quota
+	guesses *guesses
 	audit   audit
 	history history
 }
@@ -96,8 +100,10 @@ func New(o Options) (*Admin, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	// Ten tries at once and one each six seconds from then on, from one address.
-	a := &Admin{opts: o, mux: http.NewServeMux(), tries: quota.New(1.0/6, 10, o.Now), audit: audit{to: o.Audit, log: o.Logger, now: o.Now}}
+	if o.Remote == nil {
+		o.Remote = remote.Trusted(nil).Of
+	}
+	a := &Admin{opts: o, mux: http.NewServeMux(), guesses: newGuesses(&o), audit: audit{to: o.Audit, log: o.Logger, now: o.Now}}
 	a.mux.Handle("GET /", newFiles())
 	a.routes()
 	return a, nil

@@ -125,35 +125,6 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// Without a password nothing is shown, the page itself included; tries are bounded, and a right one still comes in from
-// elsewhere.
-func TestEnter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, _ := page(t, nil)
-		for _, path := range []string{"/", "/api/now", "/api/timeline?user=a"} {
-			if w := ask(a, http.MethodGet, path, "", ""); w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" {
-				t.Errorf("%s without a password: %d", path, w.Code)
-			}
-		}
-		for range 10 {
-			if w := ask(a, http.MethodGet, "/", "not the password", ""); w.Code != 401 {
-				t.Fatalf("a wrong password: %d", w.Code)
-			}
-		}
-		w := ask(a, http.MethodGet, "/", "not the password", "")
-		if w.Code != 429 || w.Header().Get("Retry-After") == "" {
-			t.Errorf("the eleventh wrong password: %d", w.Code)
-		}
-		if w := ask(a, http.MethodGet, "/", looks, ""); w.Code != 200 {
-			t.Errorf("the right one: %d", w.Code)
-		}
-		<-time.After(6 * time.Second)
-		if w := ask(a, http.MethodGet, "/", "not the password", ""); w.Code != 401 {
-			t.Errorf("one more, later: %d", w.Code)
-		}
-	})
-}
-
 func TestAct(t *testing.T) {
 	cases := map[string]struct {
 		path, body string

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/text"
 )
 
 // Limits of a report. Larger ones are [holdfast.CodeTooLarge].
@@ -83,7 +84,7 @@ func Parse(body []byte) (r Report, token string, err error) {
 	if len(in.Log) > MaxRecords {
 		return r, "", holdfast.Errorf(holdfast.CodeTooLarge, "the report has %d records, at most %d are allowed", len(in.Log), MaxRecords)
 	}
-	r = Report{Client: in.Client, Reason: in.Reason, Agent: in.Agent[:min(len(in.Agent), maxAgent)], Sent: time.UnixMilli(in.Now)}
+	r = Report{Client: in.Client, Reason: in.Reason, Agent: text.Clip(in.Agent, maxAgent), Sent: time.UnixMilli(in.Now)}
 	for i, v := range in.Log {
 		rec, err := parseRecord(v, in.Token)
 		if err != nil {

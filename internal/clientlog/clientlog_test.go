@@ -33,6 +33,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestTheAgentIsCutAtACharacter(t *testing.T) {
+	long := strings.Replace(body(""), "web/1", strings.Repeat("x", maxAgent-1)+"é", 1)
+	r, _, err := Parse([]byte(long))
+	if err != nil || r.Agent != strings.Repeat("x", maxAgent-1) {
+		t.Errorf("%q, %v", r.Agent, err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	one := `{"at":1,"e":"x"}`
 	for name, tc := range map[string]struct {

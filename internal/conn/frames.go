@@ -13,7 +13,9 @@ import (
 	"github.com/holdfast/holdfast/internal/journal"
 	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/internal/tail"
+	"github.com/holdfast/holdfast/internal/text"
 	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -186,12 +188,12 @@ func (c *Conn) hello(ctx context.Context, h *wire.Hello) {
 		c.bye(holdfast.CloseProtocol, holdfast.MessageOf(err), 0, 0)
 		return
 	}
-	c.client, c.agent = h.Client, clip(h.Agent, 128)
+	c.client, c.agent = h.Client, text.Clip(h.Agent, 128)
 	grant, ok := c.verify(ctx, h.Token)
 	if !ok {
 		return
 	}
-	c.curious, c.device, c.name = h.Windows, clip(h.Device, 64), clip(h.Name, 64)
+	c.curious, c.device, c.name = h.Windows, text.Clip(h.Device, 64), text.Clip(h.Name, 64)
 	c.grant.Store(&grant)
 	switch h.Mode {
 	case wire.ModeStandby:
@@ -283,8 +285,6 @@ func unixMilli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-func clip(s string, most int) string { return s[:min(len(s), most)] }
-
 // verify turns a token into a grant, or ends the connection with the code that tells the client what to do.
 func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
@@ -306,6 +306,9 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 	if grant.User == "" {
 		c.bye(holdfast.CloseUnauthorized, "the token names no user", 0, 0)
 		return grant, false
+	}
+	if s, ok := c.t.(transport.Stranger); ok {
+		s.Known()
 	}
 	return grant, true
 }
@@ -411,7 +414,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 	if code := holdfast.CodeOf(err); code == holdfast.CodeInternal || code == holdfast.CodeUnavailable {
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}
-	e := wire.ErrFrame{Re: re, Session: s, ID: clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
+	e := wire.ErrFrame{Re: re, Session: s, ID: text.Clip(id, holdfast.MaxKey), Code: holdfast.CodeOf(err), Message: holdfast.MessageOf(err)}
 	switch e.Code {
 	case holdfast.CodeUnavailable:
 		e.After = 1000

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/text"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -76,7 +77,7 @@ func (c *Conn) outOfTurn(f wire.ClientFrame) bool {
 		return true
 	}
 	c.answer(&wire.ErrFrame{
-		Re: wire.TypeSend, Session: s.Session, ID: clip(s.ID, holdfast.MaxKey), Code: holdfast.CodeRateLimited,
+		Re: wire.TypeSend, Session: s.Session, ID: text.Clip(s.ID, holdfast.MaxKey), Code: holdfast.CodeRateLimited,
 		Message: "a message before it was refused; repeat that first, then this", After: 1000,
 	})
 	return true

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/clientlog"
 	"github.com/holdfast/holdfast/internal/quota"
+	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/transport/origin"
 )
 
@@ -118,6 +119,7 @@ func (s *clients) report(c *call) error {
 	case !grant.Expires.IsZero() && !s.Now().Before(grant.Expires):
 		return holdfast.Errorf(holdfast.CodeUnauthorized, "the token has expired; get a new one")
 	}
+	stranger.Known(c.r.Context())
 	if wait, ok := s.quota.Take(string(grant.User)); !ok {
 		return &tooSoon{wait, holdfast.Errorf(holdfast.CodeRateLimited, "too many reports; wait, or keep it for later")}
 	}

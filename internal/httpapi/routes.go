@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/store/driver"
 )
@@ -180,6 +181,7 @@ func (a *api) identify(c *call) error {
 	}
 	// Who has shown a token may take time: net/http would take a deadline that passes for the client's leaving.
 	_ = c.rc.SetReadDeadline(time.Time{})
+	stranger.Known(c.r.Context())
 	if a.Available == nil {
 		return nil
 	}

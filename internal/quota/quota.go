@@ -62,6 +62,12 @@ func (q *Quota) Take(key string) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
+// Wait says how long it will be until there is one in the bucket of a key, and takes none; 0 if there is.
+func (q *Quota) Wait(key string) time.Duration {
+	missing := 1 - q.Of(key).TokensAt(q.now())
+	return max(0, time.Duration(missing/float64(q.rate)*float64(time.Second)))
+}
+
 func (q *Quota) sweepLocked() {
 	now := q.now()
 	for key, b := range q.buckets {

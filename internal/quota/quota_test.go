@@ -28,6 +28,23 @@ func TestTake(t *testing.T) {
 	}
 }
 
+func TestWait(t *testing.T) {
+	now := time.Unix(1000, 0)
+	q := New(0.1, 2, func() time.Time { return now })
+	for i, want := range []time.Duration{0, 0, 10 * time.Second} {
+		for range 3 { // asking costs nothing
+			if wait := q.Wait("anna"); wait != want {
+				t.Fatalf("after %d takes: %v, want %v", i, wait, want)
+			}
+		}
+		q.Take("anna")
+	}
+	now = now.Add(10 * time.Second)
+	if wait := q.Wait("anna"); wait != 0 {
+		t.Errorf("after 10 s: %v", wait)
+	}
+}
+
 // What is kept does not grow with how many there ever were, but nobody gets a new bucket for having emptied the old.
 func TestFullBucketsAreForgotten(t *testing.T) {
 	now := time.Unix(1000, 0)

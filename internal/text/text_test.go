@@ -7,6 +7,26 @@ import (
 	"github.com/holdfast/holdfast/internal/text"
 )
 
+func TestClip(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		most     int
+		want     string
+	}{
+		{"nothing", "", 3, ""},
+		{"what fits", "a€", 4, "a€"},
+		{"the last character does not", "a€", 3, "a"},
+		{"cut between two", "a€b", 4, "a€"},
+		{"nothing fits", "🙂", 3, ""},
+		{"no UTF-8, though short", "a\xffb\xe2", 64, "ab"},
+		{"no UTF-8, and cut", "a\xff€", 4, "a"},
+	} {
+		if got := text.Clip(c.in, c.most); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestUnfinished(t *testing.T) {
 	for _, c := range []struct {
 		name string

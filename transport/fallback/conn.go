@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/transport"
 )
 
-var _ transport.Conn = (*conn)(nil)
+var (
+	_ transport.Conn     = (*conn)(nil)
+	_ transport.Stranger = (*conn)(nil)
+)
 
 // conn is one request.
 type conn struct {
@@ -70,6 +74,9 @@ const (
 func gone() error {
 	return holdfast.Wrap(holdfast.CodeUnavailable, net.ErrClosed, "the connection is closed")
 }
+
+// Known implements transport.Stranger: the socket is that of other requests too.
+func (c *conn) Known() { stranger.Known(c.r.Context()) }
 
 // Info implements transport.Conn.
 func (c *conn) Info() transport.Info { return c.info }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/text"
 	"github.com/holdfast/holdfast/internal/trace"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/origin"
@@ -87,7 +88,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request) (*conn, *refused)
 	return c, nil
 }
 
-func clip(s string) string { return s[:min(len(s), maxAbout)] }
+func clip(s string) string { return text.Clip(s, maxAbout) }
 
 // enter counts a connection in, unless Shutdown was called.
 func (h *Handler) enter(c *conn) bool {

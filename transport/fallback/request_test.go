@@ -111,6 +111,16 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A header may be longer than what is kept of it, and need not be text.
+func TestWhatIsKeptOfARequestIsText(t *testing.T) {
+	kept := make(chan transport.Info, 1)
+	s := newSite(t, false, func(ctx context.Context, c transport.Conn) { kept <- c.Info(); repeat(ctx, c) }, Options{})
+	s.post(t, "/v1/ws/send", "x", "User-Agent: \xff"+strings.Repeat("x", maxAbout-2)+"é")
+	if got := (<-kept).UserAgent; got != strings.Repeat("x", maxAbout-2) {
+		t.Errorf("the user agent is %q", got)
+	}
+}
+
 func TestOtherMethods(t *testing.T) {
 	s := newSite(t, false, repeat, Options{})
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodOptions} {
