@@ -99,6 +99,9 @@ type Conn struct {
 	standing atomic.Uint32
 	since    atomic.Int64
 	grant    atomic.Pointer[holdfast.Grant]
+	// rights is held while the grant is replaced and what it does not allow any more is ended. Else one that denies a reading and
+	// one that gives it back could overtake each other, and the first end what was begun by leave of the second.
+	rights sync.Mutex
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
@@ -238,12 +241,15 @@ func (c *Conn) answered() {
 // Describe implements [hub.Conn].
 func (c *Conn) Describe() hub.ConnInfo {
 	c.mu.Lock()
-	names := make([]holdfast.SessionID, len(c.subs))
-	positions := make([]hub.Progress, len(c.subs))
-	for i, s := range c.subs {
-		names[i] = s.session
+	names := make([]holdfast.SessionID, 0, len(c.subs))
+	positions := make([]hub.Progress, 0, len(c.subs))
+	for _, s := range c.subs {
+		if s.left.Load() {
+			continue // denied, or displaced
+		}
+		names = append(names, s.session)
 		at := holdfast.Offset(s.at.Load())
-		positions[i] = hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())}
+		positions = append(positions, hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())})
 	}
 	c.mu.Unlock()
 	info := c.t.Info()
