@@ -77,6 +77,8 @@ type Conn struct {
 	// device and name are what the client says it is on, and is called. curious: it wants to know of its user's others.
 	device, name string
 	curious      bool
+	// dwelt is how long refusals of what one frame asks for have been waited for.
+	dwelt time.Duration
 	// departure is how it went, as far as its client has said.
 	departure presence.Departure
 	// from is the client's address. entered and signedIn: it was counted in, as somebody's and as its user's.
@@ -193,8 +195,11 @@ func Serve(ctx context.Context, t transport.Conn, cfg *Config) {
 
 // Message implements [transport.Receiver].
 func (c *Conn) Message(ctx context.Context, msg []byte) error {
+	// Set before and after: when it came, and from when on the client can be expected to be heard again.
+	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
 	c.handling.Store(true)
 	c.bytesIn.Add(int64(len(msg)))
+	c.dwelt = 0
 	c.handle(ctx, msg)
 	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
 	c.handling.Store(false)
