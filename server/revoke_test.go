@@ -1,10 +1,15 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,4 +258,87 @@ func TestARevokedClientDoesNotComeBackAgainAndAgain(t *testing.T) {
 		}
 	}
 	n.attach(n.token(claims("t1")), "c2", "chat-1")
+}
+
+// What a backend's token keeps open ends with it: nothing is told, and nothing written, once the revocation was answered.
+func TestRevocationEndsFeedsAndPipes(t *testing.T) {
+	n := start(t, server.Options{})
+	leaked := n.token(auth.Claims{Backend: true, ID: "b1"})
+	p := n.attach(n.user("ben"), "c1", "chat-1")
+	text, chunks := io.Pipe()
+	answered := make(chan int, 1)
+	var piping sync.WaitGroup
+	defer piping.Wait()
+	defer chunks.Close()
+	piping.Go(func() {
+		res := n.long("PUT", "/v1/sessions/chat-1/pipe?id=r", leaked, text)
+		_ = res.Body.Close()
+		answered <- res.StatusCode
+	})
+	if _, err := io.WriteString(chunks, "before"); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitText("before")
+	feed := n.long("GET", "/v1/feed", leaked, nil)
+	defer feed.Body.Close()
+	lines := bufio.NewReader(feed.Body)
+	say := func(id string) {
+		p.send(&wire.Send{Session: "chat-1", ID: id, Data: json.RawMessage(`1`)})
+	}
+	say("before")
+	for line := "\n"; !strings.Contains(line, `"before"`); {
+		var err error
+		if line, err = lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, body := n.request("POST", "/v1/revocations", n.backend(), `{"token":"b1"}`); code != http.StatusCreated {
+		t.Fatalf("%d %s", code, body)
+	}
+	say("after")
+	_, _ = io.WriteString(chunks, "further") // fails if the pipe has ended already
+	if rest, err := io.ReadAll(lines); err != nil || strings.TrimSpace(string(rest)) != "" {
+		t.Errorf("the feed tells %q, %v", rest, err)
+	}
+	_ = chunks.Close() // so that one that goes on comes to its end
+	if code := <-answered; code != http.StatusUnauthorized {
+		t.Errorf("the pipe is answered %d", code)
+	}
+	if _, body := n.request("GET", "/v1/sessions/chat-1/runs/1", n.backend(), ""); strings.Contains(body, "further") {
+		t.Errorf("the pipe wrote on: %s", body)
+	}
+}
+
+// awaitText reads until a run has the text.
+func (p *peer) awaitText(text string) {
+	p.t.Helper()
+	for got := ""; !strings.Contains(got, text); {
+		switch f := p.next().(type) {
+		case *wire.EntryFrame:
+			if f.Entry.Run != nil {
+				got += f.Entry.Run.Body.Text("")
+			}
+		case *wire.FragFrame:
+			got += f.Fragment.Text
+		}
+	}
+}
+
+// long makes a request that takes long, at most as long as the test has; it returns when the answer begins.
+func (n *node) long(method, path, token string, body io.Reader) *http.Response {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	n.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, method, n.web.URL+path, body)
+	if err != nil {
+		n.t.Error(err)
+		return &http.Response{Body: http.NoBody}
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/x-ndjson")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Error(err)
+		return &http.Response{Body: http.NoBody}
+	}
+	return res
 }

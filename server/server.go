@@ -182,8 +182,8 @@ func (s *Server) routes(pages origin.Allowed) *http.ServeMux {
 	mux.Handle("/v1/ws/report", clients)
 	api := httpapi.Options{
 		Log: s.store, Auth: s.auth, Revocations: s, Connections: (*connections)(s), Members: s.members, Leases: &s.leases, FeedChanged: s.feed.next,
-		RequestSettled: s.requests.settled,
-		Stopping:       s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available, Opened: s.open,
+		RequestSettled: s.requests.settled, Follow: s.revoked.Follow,
+		Stopping: s.stopping, Logger: s.opts.Logger, Now: s.opts.Now, Available: s.available, Opened: s.open,
 	}
 	if s.hooks != nil {
 		api.Webhooks = webhooks{s.hooks}

@@ -78,6 +78,8 @@ type Conn struct {
 	// device and name are what the client says it is on, and is called. curious: it wants to know of its user's others.
 	device, name string
 	curious      bool
+	// dwelt is how long refusals of what one frame asks for have been waited for.
+	dwelt time.Duration
 	// departure is how it went, as far as its client has said.
 	departure presence.Departure
 	// from is the client's address. entered and signedIn: it was counted in, as somebody's and as its user's.
@@ -100,6 +102,9 @@ type Conn struct {
 	standing atomic.Uint32
 	since    atomic.Int64
 	grant    atomic.Pointer[holdfast.Grant]
+	// rights is held while the grant is replaced and what it does not allow any more is ended. Else one that denies a reading and
+	// one that gives it back could overtake each other, and the first end what was begun by leave of the second.
+	rights sync.Mutex
 	// warned is the grant whose end has been announced.
 	warned atomic.Pointer[holdfast.Grant]
 
@@ -196,8 +201,11 @@ var errBroken = errors.New("the handling of a frame broke off")
 
 // Message implements [transport.Receiver].
 func (c *Conn) Message(ctx context.Context, msg []byte) error {
+	// Set before and after: when it came, and from when on the client can be expected to be heard again.
+	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
 	c.handling.Store(true)
 	c.bytesIn.Add(int64(len(msg)))
+	c.dwelt = 0
 	c.handle(ctx, msg)
 	c.lastIn.Store(int64(c.cfg.now().Sub(c.started)))
 	c.handling.Store(false)
@@ -244,12 +252,15 @@ func (c *Conn) answered() {
 // Describe implements [hub.Conn].
 func (c *Conn) Describe() hub.ConnInfo {
 	c.mu.Lock()
-	names := make([]holdfast.SessionID, len(c.subs))
-	positions := make([]hub.Progress, len(c.subs))
-	for i, s := range c.subs {
-		names[i] = s.session
+	names := make([]holdfast.SessionID, 0, len(c.subs))
+	positions := make([]hub.Progress, 0, len(c.subs))
+	for _, s := range c.subs {
+		if s.left.Load() {
+			continue // denied, or displaced
+		}
+		names = append(names, s.session)
 		at := holdfast.Offset(s.at.Load())
-		positions[i] = hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())}
+		positions = append(positions, hub.Progress{Offset: at, Head: max(at, s.membership.Tail().Head())})
 	}
 	c.mu.Unlock()
 	info := c.t.Info()

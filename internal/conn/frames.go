@@ -316,6 +316,7 @@ func (c *Conn) verify(ctx context.Context, token string) (holdfast.Grant, bool) 
 // subscribe begins to read a session, or moves a reading to another cursor. It is answered, unless the next one for the session comes
 // before that.
 func (c *Conn) subscribe(ctx context.Context, f *wire.Sub) {
+	c.makeRoom()
 	err := c.mayRead(f.Session)
 	if err == nil && c.find(f.Session) < 0 && len(c.subs) >= c.cfg.MaxSubs {
 		err = holdfast.Errorf(holdfast.CodeTooLarge, "a connection reads at most %d sessions", c.cfg.MaxSubs)
@@ -359,8 +360,12 @@ func (c *Conn) begin(s *sub) {
 	c.mu.Lock()
 	c.subs = append(c.subs, s)
 	// The right may have been taken back since it was looked at, by somebody who did not find the reading here yet.
-	c.barLocked(s)
+	barred := c.barLocked(s)
 	c.mu.Unlock()
+	if barred {
+		c.vacate(s)
+		return
+	}
 	// Whoever took its seat between sit and here has found no sub to end.
 	if c.perSession() && !c.cfg.Hub.Seated(c, s.session) {
 		s.leave(presence.Lost)
@@ -369,6 +374,9 @@ func (c *Conn) begin(s *sub) {
 		return
 	}
 	c.cfg.Rooms.Enter(s.session, s, s.watch)
+	if s.gone.Load() {
+		c.cfg.Rooms.Exit(s.session, s, presence.Goodbye) // whoever ended it may have been there before
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.owner != closed && !s.gone.Load() {
@@ -578,7 +586,7 @@ func (c *Conn) refresh(ctx context.Context, f *wire.TokenRefresh) {
 		c.refuse(wire.TypeToken, "", "", err)
 		return
 	}
-	c.grant.Store(&grant)
+	c.entitle(&grant)
 	if ended, _ := c.Recheck(); ended { // by a revocation that came while the token was verified
 		return
 	}

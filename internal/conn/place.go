@@ -58,9 +58,17 @@ func (c *Conn) settle(ctx context.Context, act holdfast.Act, decide func(*hub.Ar
 			slog.String("user", string(c.grant.Load().User)), slog.String("client", string(c.client)))
 	}
 	if adm.Refused() {
-		pause(ctx, adm.Wait)
+		c.dwell(ctx, adm.Wait)
 	}
 	return adm
+}
+
+// dwell keeps one that is refused waiting. However many sessions a frame asks for, all of it takes no longer than one refusal may: what
+// comes meanwhile is not heard, and neither is whether anybody is still there.
+func (c *Conn) dwell(ctx context.Context, wait time.Duration) {
+	wait = min(wait, policy.LongestWait-c.dwelt)
+	c.dwelt += wait
+	pause(ctx, wait)
 }
 
 // awaitLife waits until all who were asked have answered, or the verdict is due.
@@ -161,12 +169,14 @@ func (c *Conn) Displace(f *wire.Windows) {
 	c.push(&wire.SubAnswer{Session: f.Session, Outcome: holdfast.Denied, Code: holdfast.CodeConflict, Message: "continued in another window"})
 }
 
-// alive is when something last came; now, if the client cannot be heard, or is being listened to.
+// alive is when something last came; now, if the client cannot be heard, or is being listened to. Not for ever: who has gone while the
+// server was at its message would keep its place for as long as that takes.
 func (c *Conn) alive() time.Time {
-	if c.reach != transport.Both || c.handling.Load() {
-		return c.cfg.now()
+	now, came := c.cfg.now(), c.started.Add(time.Duration(c.lastIn.Load()))
+	if c.reach != transport.Both || c.handling.Load() && now.Sub(came) <= c.beat()*5/2 {
+		return now
 	}
-	return c.started.Add(time.Duration(c.lastIn.Load()))
+	return came
 }
 
 // use notes that the client's user did something, unless the frame is one that the client sends by itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/policy"
+	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/transport"
 	"github.com/holdfast/holdfast/transport/pipe"
 	"github.com/holdfast/holdfast/wire"
@@ -206,6 +209,172 @@ func TestAGhostLocksNobodyOut(t *testing.T) {
 				st.cancel()
 				clients.Wait()
 				st.done.Wait()
+			})
+		})
+	}
+}
+
+// opening is the hello of a window that its user has just opened, with n sessions.
+func opening(client string, gen, n int) string {
+	var subs []string
+	for i := range n {
+		subs = append(subs, fmt.Sprintf(`{"s":"chat-%d","act":"open"}`, i))
+	}
+	return fmt.Sprintf(`%s > {"t":"hello","v":1,"token":"anna read=*","client":"%[1]s","gen":%d,"act":"open","subs":[%s]}`, client, gen, strings.Join(subs, ","))
+}
+
+// hear counts the frames that a client got with the text in them.
+func (st *stage) hear(who, text string) (n int) {
+	frames, _ := st.drain(who) // what came before an end counts
+	for _, f := range frames {
+		if strings.Contains(f, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestAPageWithManySessionsIsNoFight: a user who opens a page takes all of its sessions, or is refused them, by one act. So does one
+// who then opens more of them, frame by frame.
+func TestAPageWithManySessionsIsNoFight(t *testing.T) {
+	const n = 100
+	for on, code := range map[string]string{"evict_oldest": "", "take_over": "", "reject": "conflict", "ask": "conflict"} {
+		t.Run(on, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStage(t)
+				defer st.close()
+				st.cfg.MaxSubs, st.cfg.Burst = n, n
+				st.rule("max=1 on=" + on + " in=session")
+				for _, who := range []string{"one", "two"} {
+					st.do(who + " dials")
+					st.do(opening(who, 1, n/2))
+					for i := n / 2; i < n; i++ {
+						st.do(fmt.Sprintf(`%s > {"t":"sub","s":"chat-%d","act":"open"}`, who, i))
+					}
+					synctest.Wait()
+				}
+				want := `"outcome":"snapshot"`
+				if code != "" {
+					want = `"outcome":"denied","code":"` + code + `"`
+				}
+				// At once: no time has passed.
+				if got := st.hear("two", want); got != n {
+					t.Errorf("%d times %s, want %d", got, want, n)
+				}
+				if c := st.cfg.Hub.Conflicts(); c.Flapping != 0 || code == "" && c.Evicted != n {
+					t.Errorf("%+v", c)
+				}
+			})
+		})
+	}
+}
+
+// TestAFightOverOneSessionIsNoticed: windows that take one session from each other are stopped there, and there alone.
+func TestAFightOverOneSessionIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		st.rule("max=1 on=evict_oldest in=session")
+		for _, who := range []string{"one", "two"} {
+			st.do(who + " dials")
+			st.do(opening(who, 1, 0))
+		}
+		claim := func(i int, s string) {
+			st.do(fmt.Sprintf(`%s > {"t":"sub","s":"%s","act":"claim"}`, []string{"one", "two"}[i%2], s))
+			synctest.Wait()
+		}
+		for i := range policy.Switches + 3 { // the first takes it from nobody
+			claim(i, "chat-1")
+		}
+		if c := st.cfg.Hub.Conflicts(); c.Evicted != policy.Switches || c.Flapping != 1 || c.Refused != 1 {
+			t.Errorf("%+v", c)
+		}
+		claim(0, "chat-2")
+		claim(1, "chat-2")
+		if c := st.cfg.Hub.Conflicts(); c.Evicted != policy.Switches+1 || c.Flapping != 1 {
+			t.Errorf("in another session: %+v", c)
+		}
+	})
+}
+
+// answerPings shows that a client lives, until the stage ends.
+func answerPings(ctx context.Context, p *pipe.Peer) {
+	for {
+		msg, err := p.Next(ctx)
+		if err != nil {
+			return
+		}
+		if f, err := wire.DecodeServer(msg); err == nil {
+			if ping, ok := f.(*wire.Ping); ok {
+				_ = p.Send(wire.AppendClient(nil, &wire.Pong{N: ping.N})) // fails when the connection has ended, which Next then tells
+			}
+		}
+	}
+}
+
+// TestRefusingAFrameTakesNoLongerThanRefusing: windows that come back together, again and again, are slowed down, and heard again in 5 s
+// with whatever number of sessions.
+func TestRefusingAFrameTakesNoLongerThanRefusing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		st.cfg.MaxSubs = 100
+		st.rule("max=1 on=reject in=session")
+		st.do("one dials")
+		st.do(opening("one", 1, 100))
+		synctest.Wait()
+		one := st.peers["one"]
+		st.done.Go(func() { answerPings(st.ctx, one) })
+		windows := []string{"a", "b", "c", "d", "e"}
+		for gen := 1; gen <= policy.Refusals/len(windows)+3; gen++ {
+			began := time.Now()
+			for _, who := range windows {
+				st.do(who + " dials")
+				st.do(opening(who, gen, 100))
+				st.do(who + ` > {"t":"ping","n":7}`)
+			}
+			for _, who := range windows {
+				for st.hear(who, `"t":"pong"`) == 0 && time.Since(began) < time.Minute {
+					<-time.After(10 * time.Millisecond)
+				}
+			}
+			slow := gen > policy.Refusals/len(windows)
+			if took := time.Since(began); took > policy.LongestWait+100*time.Millisecond || slow && took < time.Second {
+				t.Errorf("time %d: heard again after %v", gen, took)
+			}
+		}
+	})
+}
+
+// hanging is a store in which a message takes for ever.
+type hanging struct{ Log }
+
+func (hanging) Apply(ctx context.Context, _ holdfast.SessionID, _ driver.Op) (driver.Result, error) {
+	<-ctx.Done()
+	return driver.Result{}, ctx.Err()
+}
+
+// TestAGhostIsNoneWhileItsMessageIsHandled: for 2.5 beats, which no message takes where all is well. Then it locks nobody out.
+func TestAGhostIsNoneWhileItsMessageIsHandled(t *testing.T) {
+	for after, want := range map[time.Duration]string{20 * time.Second: `"code":4507`, 26 * time.Second: `"t":"welcome"`} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStage(t)
+				st.cfg.Log = hanging{st.log}
+				st.rule("max=1 on=reject")
+				st.do("ghost dials")
+				st.do(`ghost > {"t":"hello","v":1,"token":"anna read=* send=*","client":"g","gen":1}`)
+				st.do(`ghost > {"t":"send","s":"chat-1","id":"m","data":1}`)
+				<-time.After(after)
+				st.do("anna dials")
+				st.do(opening("anna", 1, 0))
+				<-time.After(verdict + look)
+				synctest.Wait()
+				if got := st.hear("anna", want); got != 1 {
+					t.Errorf("%d times %s", got, want)
+				}
+				st.cancel()
+				st.close()
 			})
 		})
 	}

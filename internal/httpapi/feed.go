@@ -107,11 +107,12 @@ func (k feedKinds) want(i *driver.FeedItem) bool {
 
 // feedReader is one reader of the feed, on its request's goroutine.
 type feedReader struct {
-	a     *api
-	c     *call
-	after string
-	limit int
-	kinds feedKinds
+	a      *api
+	c      *call
+	tenure *tenure
+	after  string
+	limit  int
+	kinds  feedKinds
 }
 
 func (a *api) getFeed(c *call) error {
@@ -124,7 +125,8 @@ func (a *api) getFeed(c *call) error {
 	if q.err != nil {
 		return q.err
 	}
-	f := &feedReader{a: a, c: c, after: q.str("after"), limit: limit, kinds: kinds}
+	f := &feedReader{a: a, c: c, tenure: a.tenure(c), after: q.str("after"), limit: limit, kinds: kinds}
+	defer f.tenure.release()
 	if q.has("consumer") {
 		stored, err := a.consumer(c, q.str("consumer"))
 		if err != nil {
@@ -145,8 +147,8 @@ func wantsLines(r *http.Request) bool {
 	return r.Method != http.MethodHead && strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
 }
 
-// next returns what follows the cursor now, and moves the cursor behind it and behind what is not wanted. more: there may
-// be more already.
+// next returns what follows the cursor now, if that may still be read, and moves the cursor behind it and behind what is not
+// wanted. more: there may be more already.
 func (f *feedReader) next() (out []feedItem, more bool, err error) {
 	out = make([]feedItem, 0, f.limit)
 	for more = true; more && len(out) == 0; {
@@ -164,6 +166,10 @@ func (f *feedReader) next() (out []feedItem, more bool, err error) {
 		}
 		more = len(items) == f.limit
 	}
+	// What is read after the right was taken back is not told; no other look would be as late.
+	if err := f.tenure.check(); err != nil {
+		return nil, false, err
+	}
 	return out, more, nil
 }
 
@@ -176,8 +182,8 @@ func (f *feedReader) changed() <-chan struct{} {
 	return f.a.FeedChanged()
 }
 
-// pause returns after the feed has changed (or may have), and false if there is no use in going on: the client has
-// left, the server is stopping or the time is over. Without a word of a change it returns after most.
+// pause returns after the feed or the revocations have changed (or may have), and false if there is no use in going on: the client
+// has left, the server is stopping, or the time, or that of the token, is over. Without a word of a change it returns after most.
 func (f *feedReader) pause(ctx context.Context, changed <-chan struct{}, most time.Duration) bool {
 	if changed == nil {
 		most = min(most, blindPoll)
@@ -187,12 +193,15 @@ func (f *feedReader) pause(ctx context.Context, changed <-chan struct{}, most ti
 	select {
 	case <-changed:
 	case <-t.C:
+	case <-f.tenure.changed:
+	case <-f.tenure.expired:
+		return false
 	case <-f.a.Stopping:
 		return false
 	case <-ctx.Done():
 		return false
 	}
-	return ctx.Err() == nil
+	return ctx.Err() == nil && !f.tenure.over()
 }
 
 func (f *feedReader) poll(wait time.Duration) error {
@@ -215,10 +224,8 @@ func (f *feedReader) poll(wait time.Duration) error {
 }
 
 // stream sends items as they come, one per line, and blank lines when there are none for a while, until the client
-// leaves, its token expires or the server stops.
+// leaves, its token expires or is taken back, or the server stops.
 func (f *feedReader) stream() error {
-	ctx, cancel := f.lifetime()
-	defer cancel()
 	changed := f.changed()
 	items, more, err := f.next()
 	if err != nil {
@@ -232,7 +239,7 @@ func (f *feedReader) stream() error {
 		if err := f.send(items); err != nil {
 			return nil // the client has left or takes nothing; it comes back with its cursor
 		}
-		if !more && !f.pause(ctx, changed, f.a.Limits.Heartbeat) {
+		if f.tenure.over() || !more && !f.pause(f.c.r.Context(), changed, f.a.Limits.Heartbeat) {
 			return nil
 		}
 		changed = f.changed()
@@ -240,15 +247,6 @@ func (f *feedReader) stream() error {
 			return err
 		}
 	}
-}
-
-// lifetime ends with the client and with its token: a stream must not outlive the right to read it.
-func (f *feedReader) lifetime() (context.Context, context.CancelFunc) {
-	ctx := f.c.r.Context()
-	if f.c.grant.Expires.IsZero() {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, f.c.grant.Expires.Sub(f.a.Now()))
 }
 
 // send writes items as lines, or a blank line if there are none, which shows the client that the stream lives.

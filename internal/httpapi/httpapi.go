@@ -81,6 +81,9 @@ type Options struct {
 	Webhooks Webhooks
 	// Revocations take back what tokens allow. Nil: none can be made.
 	Revocations Revocations
+	// Follow returns what revocations leave of a grant now, and a channel that is closed when they are others: for requests that
+	// take long. Nil: a request keeps the grant that it came with.
+	Follow func(holdfast.Grant) (left holdfast.Grant, changed <-chan struct{}, err error)
 	// Leases are told of open pipes. Nil: a pipe that stays silent for longer than the server's lease time loses its run,
 	// and learns of a stop only at the next text or after Limits.PipeCheck.
 	Leases Leases

@@ -21,8 +21,9 @@ const maxPiece = 64 << 10
 // pipe is one request that brings the text of one part of a run as it comes into being. All fields belong to the
 // request's goroutine.
 type pipe struct {
-	a *api
-	c *call
+	a      *api
+	c      *call
+	tenure *tenure
 
 	// What was asked for.
 	id     string
@@ -55,7 +56,8 @@ type pipeAnswer struct {
 }
 
 func (a *api) putPipe(c *call) error {
-	p := &pipe{a: a, c: c}
+	p := &pipe{a: a, c: c, tenure: a.tenure(c)}
+	defer p.tenure.release()
 	if err := p.readRequest(); err != nil {
 		return err
 	}
@@ -186,13 +188,22 @@ func (p *pipe) pump(in *intake) error {
 	for {
 		select {
 		case first, ok := <-in.chunks:
+			p.c.bodyRead = !ok
+			if err := p.allowed(); err != nil {
+				return err
+			}
 			if !ok {
-				p.c.bodyRead = true
 				return p.finish(in.err)
 			}
 			if err := p.take(in.gather(first, maxPiece)); err != nil {
 				return err
 			}
+		case <-p.tenure.changed:
+			if err := p.allowed(); err != nil {
+				return err
+			}
+		case <-p.tenure.expired:
+			return p.allowed()
 		case <-lost:
 			lost = nil // heard; from here on the ticker looks
 			if err := p.stillMine(); err != nil {
@@ -207,6 +218,15 @@ func (p *pipe) pump(in *intake) error {
 				"repeat the request with the same id")
 		}
 	}
+}
+
+// allowed reports whether the token is still good. The run stays open without it: another one may go on.
+func (p *pipe) allowed() error {
+	if p.tenure.over() {
+		return holdfast.Errorf(holdfast.CodeUnauthorized, "the token has expired; the run stays open with what has arrived; "+
+			"repeat the request with the same id and a new token")
+	}
+	return p.tenure.check()
 }
 
 func (p *pipe) hold() (lost <-chan struct{}, release func()) {

@@ -194,8 +194,11 @@ func (a *api) getRequest(c *call) error {
 	return c.answer(http.StatusOK, out)
 }
 
-// awaitRequest returns a request when it is settled, or as it stands when the time is over or the server stops.
+// awaitRequest returns a request when it is settled, or as it stands when the time, or that of the token, is over or the server
+// stops.
 func (a *api) awaitRequest(c *call, at holdfast.Offset, wait time.Duration) (holdfast.Request, error) {
+	held := a.tenure(c)
+	defer held.release()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
@@ -203,6 +206,9 @@ func (a *api) awaitRequest(c *call, at holdfast.Offset, wait time.Duration) (hol
 		ctx, cancel := a.storeContext(c, false)
 		r, err := a.Log.Request(ctx, c.session, at)
 		cancel()
+		if err == nil {
+			err = held.check()
+		}
 		if err != nil || r.State.Settled() || wait == 0 {
 			release()
 			return r, err
@@ -212,6 +218,9 @@ func (a *api) awaitRequest(c *call, at holdfast.Offset, wait time.Duration) (hol
 		select {
 		case <-settled:
 		case <-look.C:
+		case <-held.changed:
+		case <-held.expired:
+			more = false
 		case <-over.C:
 			more = false
 		case <-a.Stopping:

@@ -92,6 +92,8 @@ type call struct {
 	r     *http.Request
 	rc    *http.ResponseController
 	grant holdfast.Grant
+	// access is the route's.
+	access access
 	// session is the validated {session} of the path, "" on routes without it.
 	session holdfast.SessionID
 	// streams is the route's; bodyRead says that the body of such a request has come to its end.
@@ -142,7 +144,7 @@ func (a *api) unroutable(w http.ResponseWriter, r *http.Request) error {
 // serve wraps a route's handler: token, session, then the handler, then its error as a problem.
 func (a *api) serve(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{w: w, r: r, rc: http.NewResponseController(w), streams: rt.streams}
+		c := &call{w: w, r: r, rc: http.NewResponseController(w), access: rt.access, streams: rt.streams}
 		if rt.streams {
 			c.liftLimits()
 		}

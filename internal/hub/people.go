@@ -78,16 +78,23 @@ type people struct {
 	conns map[holdfast.ConnID]Conn
 	// users has a slice each: most have one connection or two, and a map costs several hundred bytes.
 	users map[holdfast.UserID][]attached
-	// paces has the users whose connections were in each other's way of late.
-	paces map[holdfast.UserID]*policy.Pace
+	// paces has the places that connections were in each other's way over of late.
+	paces map[contested]*policy.Pace
 
 	counts conflictCounts
+}
+
+// contested is what the connections of a user want: a place, or one in a session. Each has a pace of its own, since one act of the
+// user, who opens a page, may want those of many sessions, and is no fight.
+type contested struct {
+	user    holdfast.UserID
+	session holdfast.SessionID
 }
 
 func (p *people) init() {
 	p.conns = map[holdfast.ConnID]Conn{}
 	p.users = map[holdfast.UserID][]attached{}
-	p.paces = map[holdfast.UserID]*policy.Pace{}
+	p.paces = map[contested]*policy.Pace{}
 }
 
 // Attach makes c the living connection of its client, if the rules let it in. One whose client has a connection of the same or a

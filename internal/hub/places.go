@@ -37,7 +37,7 @@ type Admission struct {
 	// and have been told so. The caller ends them all.
 	Ghost         Conn
 	Dead, Evicted []Conn
-	// Wait is how long one that is refused is to wait for its answer. Flaps: the user's windows take the place from each other
+	// Wait is how long one that is refused is to wait for its answer. Flaps: the user's windows take this place from each other
 	// too often, and it is the first time that this is noticed.
 	Wait  time.Duration
 	Flaps bool
@@ -121,7 +121,7 @@ func (p *people) decideLocked(c Conn, d ConnInfo, s holdfast.SessionID, a *Arriv
 			return adm
 		}
 	}
-	pace := p.paceLocked(d.User)
+	pace := p.paceLocked(contested{d.User, s})
 	if len(dec.Evicted)+len(dec.Demoted) > 0 {
 		ok, flaps := pace.Switch(a.Now)
 		if flaps {
@@ -399,11 +399,11 @@ func (p *people) promoteLocked(user holdfast.UserID, now time.Time) {
 	}
 }
 
-func (p *people) paceLocked(user holdfast.UserID) *policy.Pace {
-	pace := p.paces[user]
+func (p *people) paceLocked(what contested) *policy.Pace {
+	pace := p.paces[what]
 	if pace == nil {
 		pace = &policy.Pace{}
-		p.paces[user] = pace
+		p.paces[what] = pace
 	}
 	return pace
 }
@@ -412,9 +412,9 @@ func (p *people) paceLocked(user holdfast.UserID) *policy.Pace {
 func (p *people) sweep(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for user, pace := range p.paces {
+	for what, pace := range p.paces {
 		if pace.Settled(now) {
-			delete(p.paces, user)
+			delete(p.paces, what)
 		}
 	}
 }

@@ -19,8 +19,8 @@ const (
 	LongestWait = 5 * time.Second
 )
 
-// Pace is how often the connections of one user have turned each other out, or been refused. The zero value is that of a user of
-// whom nothing is known.
+// Pace is how often the connections of one user have turned each other out of one place, or been refused it. The zero value is that of
+// a place of which nothing is known.
 type Pace struct {
 	switches, refusals bucket
 	// flapping is until when nobody is turned out, and pause how long that was. denied is when somebody last was not.

@@ -105,16 +105,29 @@ type Book struct {
 	store Store
 	now   func() time.Time
 
-	// mu orders changes; rules are read without it, and replaced as a whole.
-	mu    sync.Mutex
-	rules atomic.Pointer[[]Rule]
+	// mu orders changes; the page is read without it, and replaced as a whole.
+	mu   sync.Mutex
+	page atomic.Pointer[page]
+}
+
+// page is what the book says until it says something else. The two stand in one place, so that who waits for the next page knows
+// which rules it has seen.
+type page struct {
+	rules []Rule
+	// turned is closed when there is another page.
+	turned chan struct{}
 }
 
 // New returns an empty book.
 func New(store Store, now func() time.Time) *Book {
 	b := &Book{store: store, now: now}
-	b.rules.Store(new([]Rule))
+	b.page.Store(&page{turned: make(chan struct{})})
 	return b
+}
+
+// turnLocked replaces the rules, and then tells those who wait.
+func (b *Book) turnLocked(rules []Rule) {
+	close(b.page.Swap(&page{rules, make(chan struct{})}).turned)
 }
 
 // Load reads what is stored. It is called before anybody is let in.
@@ -124,15 +137,15 @@ func (b *Book) Load(ctx context.Context) error {
 	var all []Rule
 	after := ""
 	for {
-		page, err := b.store.Consumers(ctx, prefix, after, 1000)
+		found, err := b.store.Consumers(ctx, prefix, after, 1000)
 		if err != nil {
 			return err
 		}
-		if len(page) == 0 {
-			b.rules.Store(&all)
+		if len(found) == 0 {
+			b.turnLocked(all)
 			return nil
 		}
-		for _, c := range page {
+		for _, c := range found {
 			after = c.Name
 			var r Rule
 			if err := json.Unmarshal([]byte(c.Value), &r); err != nil {
@@ -150,7 +163,7 @@ func (b *Book) Add(ctx context.Context, r Rule) (Rule, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(*b.rules.Load()) >= MaxRules {
+	if len(b.page.Load().rules) >= MaxRules {
 		return r, holdfast.Errorf(holdfast.CodeTooLarge, "there are %d revocations, as many as there may be; shorten how long they are kept", MaxRules)
 	}
 	r.ID, r.At = strings.ToLower(rand.Text()), b.now()
@@ -161,8 +174,7 @@ func (b *Book) Add(ctx context.Context, r Rule) (Rule, error) {
 	if err := b.store.SetConsumer(ctx, prefix+r.ID, string(value)); err != nil {
 		return r, err
 	}
-	all := append(slices.Clone(*b.rules.Load()), r)
-	b.rules.Store(&all)
+	b.turnLocked(append(slices.Clone(b.page.Load().rules), r))
 	return r, nil
 }
 
@@ -170,7 +182,7 @@ func (b *Book) Add(ctx context.Context, r Rule) (Rule, error) {
 func (b *Book) Remove(ctx context.Context, id string) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := slices.Clone(*b.rules.Load())
+	all := slices.Clone(b.page.Load().rules)
 	i := slices.IndexFunc(all, func(r Rule) bool { return r.ID == id })
 	if i < 0 {
 		return false, nil
@@ -178,14 +190,13 @@ func (b *Book) Remove(ctx context.Context, id string) (bool, error) {
 	if err := b.store.SetConsumer(ctx, prefix+id, ""); err != nil {
 		return false, err
 	}
-	all = slices.Delete(all, i, i+1)
-	b.rules.Store(&all)
+	b.turnLocked(slices.Delete(all, i, i+1))
 	return true, nil
 }
 
 // List returns the rules, by time.
 func (b *Book) List() []Rule {
-	all := slices.Clone(*b.rules.Load())
+	all := slices.Clone(b.page.Load().rules)
 	slices.SortStableFunc(all, func(x, y Rule) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.ID, y.ID)) })
 	return all
 }
@@ -193,7 +204,7 @@ func (b *Book) List() []Rule {
 // Tidy forgets rules whose time is over.
 func (b *Book) Tidy(ctx context.Context) error {
 	now := b.now()
-	for _, r := range *b.rules.Load() {
+	for _, r := range b.page.Load().rules {
 		if r.Until.IsZero() || now.Before(r.Until) {
 			continue
 		}
@@ -207,10 +218,21 @@ func (b *Book) Tidy(ctx context.Context) error {
 // Apply returns what is left of a grant in the hands of a client; "" for one that is not known. A grant of which nothing is left is
 // [holdfast.CodeUnauthorized].
 func (b *Book) Apply(g holdfast.Grant, client holdfast.ClientID) (holdfast.Grant, error) {
+	return b.page.Load().apply(g, client)
+}
+
+// Follow does what Apply does for a client that is not known, and returns a channel that is closed when the rules are others: for
+// who uses a grant for long.
+func (b *Book) Follow(g holdfast.Grant) (left holdfast.Grant, changed <-chan struct{}, err error) {
+	p := b.page.Load()
+	left, err = p.apply(g, "")
+	return left, p.turned, err
+}
+
+func (p *page) apply(g holdfast.Grant, client holdfast.ClientID) (holdfast.Grant, error) {
 	g.Denied = nil
-	rules := *b.rules.Load()
-	for i := range rules {
-		r := &rules[i]
+	for i := range p.rules {
+		r := &p.rules[i]
 		switch {
 		case !r.means(&g, client):
 		case r.Session == "" && len(r.Actions) == 0:
