@@ -9,8 +9,8 @@ const MARGIN = 30_000;
 const PATIENCE = 2_000;
 
 export interface SharedTokenParts {
-  readonly env: Env;
-  readonly siblings: Siblings;
+  readonly env: Pick<Env, "now" | "timer">;
+  readonly siblings: Pick<Siblings, "lock">;
   /** The lock's name. */
   readonly name: string;
   /** The tab's own, which asks the application. */
@@ -45,13 +45,20 @@ export class SharedToken extends Token {
     this.#heard = token;
   }
 
+  /** Whoever takes back one token takes back those before it as well, and after two refusals the connection is ended. */
+  override lasts(until?: number): void {
+    if (until === 0) this.#heard = undefined;
+    super.lasts(until);
+  }
+
   /** Lets the others ask: a lock that is kept in the back/forward cache has the page thrown out of it. */
   end(): void {
     this.#turn?.();
   }
 
-  async #ask({ env, siblings, name, own, came }: SharedTokenParts): Promise<string> {
-    await this.#myTurn(env, siblings, name);
+  async #ask(parts: SharedTokenParts): Promise<string> {
+    const { env, own, came } = parts;
+    await this.#myTurn(parts);
     try {
       const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
       came(token);
@@ -69,7 +76,7 @@ export class SharedToken extends Token {
   }
 
   /** Waits until no other tab asks, or for long enough. */
-  #myTurn(env: Env, siblings: Siblings, name: string): Promise<void> {
+  #myTurn({ env, siblings, name }: SharedTokenParts): Promise<void> {
     return new Promise((resolve) => {
       this.#turn = siblings.lock(name, "wait", { got: resolve, lost: () => {} });
       env.timer(resolve, PATIENCE);
