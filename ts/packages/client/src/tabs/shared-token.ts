@@ -58,25 +58,29 @@ export class SharedToken extends Token {
 
   async #ask(parts: SharedTokenParts): Promise<string> {
     const { env, own, came } = parts;
-    await this.#myTurn(parts);
+    const waited = this.#myTurn(parts);
+    const turn = this.#turn;
+    await waited;
     try {
       const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
       came(token);
       return token;
     } finally {
-      this.end();
+      turn?.();
     }
   }
 
   /** The one that was heard of, if it is not the one that is to be replaced. */
   #fresh(now: number): string | undefined {
     const token = this.#heard;
-    if (token === undefined || token === this.value) return undefined;
-    return (claimsOf(token)?.expires ?? Number.POSITIVE_INFINITY) - now > MARGIN ? token : undefined;
+    if (!token || token === this.value) return undefined;
+    return (claimsOf(token)?.expires ?? Infinity) - now > MARGIN ? token : undefined;
   }
 
   /** Waits until no other tab asks, or for long enough. */
   #myTurn({ env, siblings, name }: SharedTokenParts): Promise<void> {
+    // A question that is asked again, since its answer is long in coming, gives its turn up, or it would wait for itself.
+    this.end();
     return new Promise((resolve) => {
       this.#turn = siblings.lock(name, "wait", { got: resolve, lost: () => {} });
       env.timer(resolve, PATIENCE);

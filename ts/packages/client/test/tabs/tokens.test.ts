@@ -1,25 +1,31 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { SharedToken } from "../../src/tabs/shared-token.ts";
 import { Token } from "../../src/token.ts";
 import { World } from "./world.ts";
 
 /** One tab's token, where the lock is given to whoever asks. */
-function stage() {
+function stage(source?: () => Promise<string>) {
   const asked: string[] = [];
-  const own = new Token(() => asked[asked.push(`own ${asked.length + 1}`) - 1] ?? "");
+  const locks: { released: boolean }[] = [];
+  const at = { clock: 0 };
+  const own = new Token(source ?? (() => asked[asked.push(`own ${asked.length + 1}`) - 1] ?? ""));
   const token = new SharedToken({
-    env: { now: () => 0, timer: () => () => {} },
+    env: { now: () => at.clock, timer: () => () => {} },
     siblings: {
       lock: (_, __, { got }) => {
+        const lock = { released: false };
+        locks.push(lock);
         got();
-        return () => {};
+        return () => {
+          lock.released = true;
+        };
       },
     },
     name: "token",
     own,
     came: () => {},
   });
-  return { token, asked, hear: (heard: string) => token.hear(heard) };
+  return { token, asked, locks, at, hear: (heard: string) => token.hear(heard) };
 }
 
 /** The backend takes back all tokens that were given so far. */
@@ -57,5 +63,25 @@ describe("a token that was heard of another tab", () => {
     hear("heard before");
     token.lasts(0);
     expect([await token.fetch(0), asked.length]).toEqual(["own 2", 2]);
+  });
+});
+
+describe("the question for a token", () => {
+  it("that is asked again gives up the turn that it had, and each ends its own", async () => {
+    const answers: ((token: string) => void)[] = [];
+    const { token, locks, at } = stage(() => new Promise((resolve) => answers.push(resolve)));
+    const released = () => locks.map((lock) => lock.released);
+    const first = token.fetch(at.clock);
+    await vi.waitFor(() => expect(answers.length).toBe(1));
+    at.clock = 10_000;
+    const second = token.fetch(at.clock);
+    await vi.waitFor(() => expect(answers.length).toBe(2));
+    expect(released()).toEqual([true, false]);
+    answers[0]?.("late");
+    expect(await first).toBe("late");
+    expect(released()).toEqual([true, false]);
+    answers[1]?.("asked again");
+    expect(await second).toBe("asked again");
+    expect(released()).toEqual([true, true]);
   });
 });
