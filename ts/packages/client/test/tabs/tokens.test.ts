@@ -1,6 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
+import { HoldfastError } from "../../src/errors.ts";
 import { SharedToken } from "../../src/tabs/shared-token.ts";
 import { Token } from "../../src/token.ts";
+import { tokenOf } from "./server.ts";
 import { World } from "./world.ts";
 
 /** One tab's token, where the lock is given to whoever asks. */
@@ -83,5 +85,96 @@ describe("the question for a token", () => {
     answers[1]?.("asked again");
     expect(await second).toBe("asked again");
     expect(released()).toEqual([true, true]);
+  });
+});
+
+describe("the first token of a tab", () => {
+  it("is not waited for for ever: a connection of its own asks again, and is left for the others'", async () => {
+    const world = new World();
+    let asked = 0;
+    const token = () => (++asked > 1 ? tokenOf("anna", ++world.tokens) : new Promise<string>(() => {}));
+    const tab = await world.open({ token });
+    await world.advance(6_000);
+    expect(asked).toBe(1);
+    // The network is back. The first question is given up after 10 s.
+    await world.advance(5_000);
+    tab.signal("online");
+    await world.advance(500);
+    expect([tab.state, asked]).toEqual(["live", 2]);
+    const other = await world.open();
+    await world.advance(15_000);
+    expect([tab.state, other.state, world.server.attached.length]).toEqual(["live", "live", 1]);
+  });
+
+  it("may fail: tabs that were opened while there was no network share a connection afterwards", async () => {
+    const world = new World();
+    let online = false;
+    const token = async () => {
+      if (!online) throw new TypeError("no network");
+      return tokenOf("anna", ++world.tokens);
+    };
+    const all = [await world.open({ token }), await world.open({ token }), await world.open({ token })];
+    await world.advance(3_000);
+    expect(world.server.attaches).toBe(0);
+    online = true;
+    for (const tab of all) tab.signal("online");
+    await world.advance(40_000);
+    expect(all.map((tab) => tab.state)).toEqual(["live", "live", "live"]);
+    expect(world.server.attached.length).toBe(1);
+  });
+
+  it("that only signing in can bring is not asked for again", async () => {
+    const world = new World();
+    let asked = 0;
+    const token = () => {
+      asked++;
+      throw new HoldfastError("unauthorized", "sign in");
+    };
+    const tab = await world.open({ token });
+    await world.advance(1_000);
+    const before = asked;
+    await world.advance(120_000);
+    expect([tab.state, asked]).toEqual(["ended", before]);
+  });
+
+  it("is looked for no more often because the tab was shown many times meanwhile", async () => {
+    const askedAfter = async (times: number) => {
+      const world = new World();
+      let asked = 0;
+      const token = async () => {
+        asked++;
+        throw new TypeError("no network");
+      };
+      const tab = await world.open({ token });
+      for (let i = 0; i < times; i++) {
+        tab.hide();
+        await world.advance(100);
+        tab.show();
+        await world.advance(400);
+      }
+      asked = 0;
+      await world.advance(120_000);
+      return asked;
+    };
+    expect(await askedAfter(20)).toBeLessThan((await askedAfter(1)) + 10);
+  });
+});
+
+describe("a tab that was alone for a while", () => {
+  it("looks for the others when it is told to connect again", async () => {
+    const world = new World();
+    const token = async () => {
+      if (world.clock < start + 1_000) throw new TypeError("no network");
+      return tokenOf("anna", ++world.tokens);
+    };
+    const start = world.clock;
+    const [one, two] = [await world.open({ token }), await world.open()];
+    await world.advance(5_000);
+    expect(world.server.attached.length).toBe(2);
+    one.client.disconnect();
+    await world.advance(1_000);
+    one.client.connect();
+    await world.advance(1_000);
+    expect([one.state, two.state, world.server.attached.length]).toEqual(["live", "live", 1]);
   });
 });
