@@ -110,6 +110,7 @@ export class Hub {
   }
 
   welcomed(): void {
+    this.#sweep();
     // What was opened after hello and before its answer.
     for (const [s, room] of this.#rooms) if (this.#unasked(room)) this.#subscribe(s, room);
   }
@@ -149,8 +150,11 @@ export class Hub {
       case "members":
       case "report":
         break;
+      case "entry":
+      case "run":
+        return this.#take(this.#item(frame));
       default:
-        return this.#take(this.#named(frame));
+        return this.#take(frame);
     }
     this.#broadcast(frame);
   }
@@ -242,7 +246,8 @@ export class Hub {
 
   #sweep(): void {
     for (const [s, room] of this.#rooms) {
-      if (room.readers.size) continue;
+      // What a hello has named can be left only once that is answered: until then nothing can be sent.
+      if (room.readers.size || (room.state.asked && !this.line.open)) continue;
       this.#rooms.delete(s);
       this.line.send({ t: "unsub", s });
     }
@@ -325,10 +330,6 @@ export class Hub {
    * The server knows all tabs as one client. The ids of messages, stops and answers begin with the client that the tab is to itself,
    * and so each is shown as who it is.
    */
-  #named(frame: SessionFrame): SessionFrame {
-    return frame.t === "entry" || frame.t === "run" ? this.#item(frame) : frame;
-  }
-
   #item<T extends EntryItem | RunItem>(item: T): T {
     const named = this.#author(item);
     if (named.t === "run") return named.stop ? { ...named, stop: this.#author(named.stop) } : named;

@@ -101,6 +101,27 @@ describe("a hub", () => {
     expect(written).toEqual([{ t: "sub", s: "chat", last: 7 }]);
   });
 
+  it("leaves after the welcome what was closed between hello and that", () => {
+    const { hub, written, at } = stage();
+    hub.expect("home", { s: "a" }, undefined);
+    hub.expect("home", { s: "b" }, undefined);
+    hub.expect("home", { s: "c" }, undefined);
+    at.open = false;
+    hub.attach();
+    // Nothing can be said yet. One that is opened again meanwhile is kept.
+    for (const s of ["a", "c"]) hub.up("home", "c1", { t: "unsub", s });
+    hub.join("one", [{ s: "c" }], false);
+    hub.up("home", "c1", { t: "unsub", s: "a" });
+    written.length = 0;
+    at.open = true;
+    hub.welcomed();
+    expect(written).toEqual([{ t: "unsub", s: "a" }]);
+    hub.cut();
+    at.open = false;
+    hub.up("home", "c1", { t: "unsub", s: "b" });
+    expect(hub.attach().map(({ s }) => s)).toEqual(["c"]);
+  });
+
   it("finds a hole, asks again, and passes on nothing that it did not take", () => {
     const { log, hub, written, told, hear, answered } = stage();
     hub.join("one", [{ s: "chat" }], false);
