@@ -143,6 +143,7 @@ export class Hub {
           });
         }
         if (frame.re !== "sub" || !frame.s) break;
+        if (frame.after) return this.#again(frame.s, frame.after);
         return this.frame({ t: "sub", s: frame.s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "ack":
       case "signal":
@@ -261,6 +262,16 @@ export class Hub {
 
   #subscribe(s: string, room: Room): void {
     if (this.line.open) this.line.send({ t: "sub", ...this.#ask(s, room) });
+  }
+
+  /**
+   * The server answers later. Until then the session stays as it was asked for: what an older reading brings meanwhile is
+   * passed over, since it follows the cursor that is asked with again.
+   */
+  #again(s: string, after: number): void {
+    const room = this.#rooms.get(s);
+    // Whoever read it may have left meanwhile, and others may have opened it anew.
+    if (room) this.#env.timer(() => room.readers.size && this.#subscribe(s, room), after);
   }
 
   #take(frame: SessionFrame): void {

@@ -253,6 +253,50 @@ describe("a hub", () => {
     expect(written.filter(({ t }) => t === "sub").length).toBe(2);
   });
 
+  it("asks again when it is told to, and nobody is denied meanwhile", () => {
+    const { hub, written, hear, types, pass, answered } = stage();
+    hub.join("one", [{ s: "chat", act: "open" }, { s: "left" }], false);
+    const later = { t: "err", re: "sub", code: "rate_limited", msg: "wait, then repeat it", after: 1_000 } as const;
+    hear({ ...later, s: "chat" }, { ...later, s: "left" }, { ...later, s: "nobody's" });
+    hub.up("one", "c1", { t: "unsub", s: "left" });
+    expect(types("one")).toEqual([]);
+    expect(hub.upToDate()).toBe(false);
+    written.length = 0;
+    pass(999);
+    expect(written).toEqual([]);
+    pass(1);
+    expect(written).toEqual([{ t: "sub", s: "chat", act: "open" }]);
+    hear({ ...later, s: "chat", code: "unavailable", after: 500 });
+    pass(500);
+    expect(written.length).toBe(2);
+    answered();
+    expect(types("one")).toEqual(["sub", "live"]);
+    pass(10_000);
+    expect(written.length).toBe(2);
+  });
+
+  it("reads on where it was when it is told to ask again for what it reads already", () => {
+    const { log, hub, written, told, pass, hear, answered } = stage();
+    hub.join("one", [{ s: "chat" }], false);
+    log.append("message", "a");
+    answered();
+    log.onFrame.add((frame) => hub.frame(frame));
+    hub.join("two", [{ s: "chat", watch: true }], false);
+    hear({ t: "err", re: "sub", s: "chat", code: "rate_limited", msg: "wait", after: 1_000 });
+    // The older reading goes on meanwhile.
+    log.append("message", "b");
+    pass(1_000);
+    expect(written.at(-1)).toMatchObject({ t: "sub", cur: { o: 1 }, watch: true });
+    answered();
+    log.append("message", "c");
+    const home = told.filter(({ to, frame }) => to === "home" && frame.t === "entry");
+    expect(home.map(({ frame }) => frame.t === "entry" && frame.o)).toEqual([1, 2, 3]);
+    expect([hub.upToDate(), told.some(({ frame }) => "outcome" in frame && frame.outcome === "denied")]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
   it("shows a message as its tab's, and leaves other clients' alone", () => {
     const { log, hub, told, answered } = stage();
     log.append("message", 1, { c: "shared", id: "tab-a:page1" });
