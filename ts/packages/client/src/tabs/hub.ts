@@ -110,6 +110,7 @@ export class Hub {
   }
 
   welcomed(): void {
+    this.#sweep();
     // What was opened after hello and before its answer.
     for (const [s, room] of this.#rooms) if (this.#unasked(room)) this.#subscribe(s, room);
   }
@@ -142,6 +143,7 @@ export class Hub {
           });
         }
         if (frame.re !== "sub" || !frame.s) break;
+        if (frame.after) return this.#again(frame.s, frame.after);
         return this.frame({ t: "sub", s: frame.s, outcome: "denied", code: frame.code, msg: frame.msg });
       case "ack":
       case "signal":
@@ -149,8 +151,11 @@ export class Hub {
       case "members":
       case "report":
         break;
+      case "entry":
+      case "run":
+        return this.#take(this.#item(frame));
       default:
-        return this.#take(this.#named(frame));
+        return this.#take(frame);
     }
     this.#broadcast(frame);
   }
@@ -242,7 +247,8 @@ export class Hub {
 
   #sweep(): void {
     for (const [s, room] of this.#rooms) {
-      if (room.readers.size) continue;
+      // What a hello has named can be left only once that is answered: until then nothing can be sent.
+      if (room.readers.size || (room.state.asked && !this.line.open)) continue;
       this.#rooms.delete(s);
       this.line.send({ t: "unsub", s });
     }
@@ -256,6 +262,16 @@ export class Hub {
 
   #subscribe(s: string, room: Room): void {
     if (this.line.open) this.line.send({ t: "sub", ...this.#ask(s, room) });
+  }
+
+  /**
+   * The server answers later. Until then the session stays as it was asked for: what an older reading brings meanwhile is
+   * passed over, since it follows the cursor that is asked with again.
+   */
+  #again(s: string, after: number): void {
+    const room = this.#rooms.get(s);
+    // Whoever read it may have left meanwhile, and others may have opened it anew.
+    if (room) this.#env.timer(() => room.readers.size && this.#subscribe(s, room), after);
   }
 
   #take(frame: SessionFrame): void {
@@ -325,10 +341,6 @@ export class Hub {
    * The server knows all tabs as one client. The ids of messages, stops and answers begin with the client that the tab is to itself,
    * and so each is shown as who it is.
    */
-  #named(frame: SessionFrame): SessionFrame {
-    return frame.t === "entry" || frame.t === "run" ? this.#item(frame) : frame;
-  }
-
   #item<T extends EntryItem | RunItem>(item: T): T {
     const named = this.#author(item);
     if (named.t === "run") return named.stop ? { ...named, stop: this.#author(named.stop) } : named;

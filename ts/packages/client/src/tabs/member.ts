@@ -156,8 +156,9 @@ export class Member {
   // Who leads
 
   #evaluate(): void {
-    const [roster, seat, bus] = [this.#roster, this.#seat, this.#bus];
-    if (this.#over || bus.testing) return;
+    const roster = this.#roster;
+    const seat = this.#seat;
+    if (this.#over || this.#bus.testing) return;
     const now = this.#env.now();
     const visible = this.#env.visible();
     const looked = this.#looked;
@@ -173,7 +174,7 @@ export class Member {
     const verdict = decide({
       now,
       visible,
-      deaf: bus.deaf,
+      deaf: this.#bus.deaf,
       leading: this.#led !== undefined,
       granted: seat.granted,
       leader,
@@ -184,7 +185,10 @@ export class Member {
     if (verdict === "lead" && !this.#led) this.#lead();
     if (verdict === "alone") return this.#owner.alone(false);
     // Several tabs that are seen may find the same; one that has just been shown is the only one.
-    if (verdict === "steal") this.#stealSoon(!appeared && (leader ? isFresh(leader.at, now) : roster.resigned));
+    // A leader that was sent away comes back only for what a user does, and he may have done that here: signed in, and loaded
+    // the page. It is worth one try: two who are refused would take turns for ever.
+    const act = !this.#posted && visible && leader?.state.name === "ended" && this.#owner.act();
+    if (verdict === "steal" || act) this.#stealSoon(!appeared && (leader ? isFresh(leader.at, now) : roster.resigned));
     if (this.#led) seat.try();
     else seat.queue(verdict === "wait");
     if (!this.#led && verdict === "follow" && visible && leader) this.#try();
@@ -297,7 +301,7 @@ export class Member {
 
   /** Says that this tab leads, if it does, to all who hear and to those who come. */
   #lease(): void {
-    const { lease } = this.#led ?? {};
+    const lease = this.#led?.lease;
     if (!lease) return;
     const last = this.#posted;
     const same = last && isDialing(last) && isDialing(lease) && last.visible === lease.visible;

@@ -48,7 +48,7 @@ export class Roster {
 
   /** Whom to follow: one that is connected. */
   get best(): Lease | undefined {
-    return this.#first(({ welcome }) => welcome !== undefined);
+    return this.#first(({ welcome }) => !!welcome);
   }
 
   /** Whom to leave in office: one that somebody looks at, though it may be on its way to be connected yet. */

@@ -9,8 +9,8 @@ const MARGIN = 30_000;
 const PATIENCE = 2_000;
 
 export interface SharedTokenParts {
-  readonly env: Env;
-  readonly siblings: Siblings;
+  readonly env: Pick<Env, "now" | "timer">;
+  readonly siblings: Pick<Siblings, "lock">;
   /** The lock's name. */
   readonly name: string;
   /** The tab's own, which asks the application. */
@@ -45,31 +45,42 @@ export class SharedToken extends Token {
     this.#heard = token;
   }
 
+  /** Whoever takes back one token takes back those before it as well, and after two refusals the connection is ended. */
+  override lasts(until?: number): void {
+    if (until === 0) this.#heard = undefined;
+    super.lasts(until);
+  }
+
   /** Lets the others ask: a lock that is kept in the back/forward cache has the page thrown out of it. */
   end(): void {
     this.#turn?.();
   }
 
-  async #ask({ env, siblings, name, own, came }: SharedTokenParts): Promise<string> {
-    await this.#myTurn(env, siblings, name);
+  async #ask(parts: SharedTokenParts): Promise<string> {
+    const { env, own, came } = parts;
+    const waited = this.#myTurn(parts);
+    const turn = this.#turn;
+    await waited;
     try {
       const token = this.#fresh(env.now()) ?? (await own.fetch(env.now()));
       came(token);
       return token;
     } finally {
-      this.end();
+      turn?.();
     }
   }
 
   /** The one that was heard of, if it is not the one that is to be replaced. */
   #fresh(now: number): string | undefined {
     const token = this.#heard;
-    if (token === undefined || token === this.value) return undefined;
-    return (claimsOf(token)?.expires ?? Number.POSITIVE_INFINITY) - now > MARGIN ? token : undefined;
+    if (!token || token === this.value) return undefined;
+    return (claimsOf(token)?.expires ?? Infinity) - now > MARGIN ? token : undefined;
   }
 
   /** Waits until no other tab asks, or for long enough. */
-  #myTurn(env: Env, siblings: Siblings, name: string): Promise<void> {
+  #myTurn({ env, siblings, name }: SharedTokenParts): Promise<void> {
+    // A question that is asked again, since its answer is long in coming, gives its turn up, or it would wait for itself.
+    this.end();
     return new Promise((resolve) => {
       this.#turn = siblings.lock(name, "wait", { got: resolve, lost: () => {} });
       env.timer(resolve, PATIENCE);

@@ -3,6 +3,7 @@ import { INITIAL } from "../connection-state.ts";
 import type { State } from "../connection-types.ts";
 import type { Cancel, PageSignal } from "../env/env.ts";
 import type { Siblings } from "../env/siblings.ts";
+import { HoldfastError } from "../errors.ts";
 import type { ConnectionStats, Link, LinkParts } from "../link.ts";
 import type { Act, ClientFrame } from "../wire.ts";
 import { Member } from "./member.ts";
@@ -10,6 +11,8 @@ import { claimsOf } from "./user.ts";
 
 /** When a tab that had to be alone looks whether it still has to, in ms. */
 const RETRY = 15_000;
+/** How long the application may take to say who is signed in, in ms, before the tab has a connection of its own. */
+const PATIENCE = 5_000;
 const CONNECTING: State = { ...INITIAL, name: "dialing" };
 const NOTHING: ConnectionStats = { connection: "", user: "", dials: 0, welcomes: 0, received: 0, sent: 0, rtt: 0 };
 
@@ -66,7 +69,7 @@ export class TabsLink implements Link {
 
   disconnect(): void {
     this.#wanted = false;
-    this.#plain?.disconnect();
+    this.#leavePlain();
     this.#end();
     this.#stopSignals?.();
     this.#stopSignals = undefined;
@@ -89,9 +92,11 @@ export class TabsLink implements Link {
 
   async #begin(): Promise<void> {
     const turn = ++this.#beginnings;
+    // A question in a dead network may never be answered. A connection asks again, and hears of the network.
+    this.#parts.env.timer(() => turn === this.#beginnings && !this.#member && this.#goPlain(false), PATIENCE);
     const user = await this.#whoAmI();
     if (turn !== this.#beginnings) return;
-    if (user === undefined) return this.#goPlain(true);
+    if (typeof user === "boolean") return this.#goPlain(user);
     this.#member = new Member(this.#parts, this.#siblings, user, this.#steals, {
       act: () => this.#act,
       fed: () => {
@@ -108,14 +113,15 @@ export class TabsLink implements Link {
     this.#parts.owner.changed();
   }
 
-  async #whoAmI(): Promise<string | undefined> {
+  /** The user, or whether there is none for good. */
+  async #whoAmI(): Promise<string | boolean> {
     const { token, env } = this.#parts;
     if (this.#givenUser !== undefined) return this.#givenUser;
     try {
-      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user;
-    } catch {
-      // A connection of its own finds the same, and says so.
-      return undefined;
+      return claimsOf(token.usable(env.now()) ? token.value : await token.fetch(env.now()))?.user ?? true;
+    } catch (error) {
+      // A connection of its own finds the same, and says so. A network that is not up yet will be.
+      return error instanceof HoldfastError && error.code === "unauthorized";
     }
   }
 
@@ -128,15 +134,15 @@ export class TabsLink implements Link {
       this.#act = undefined;
     }
     if (forGood) return;
-    // It may be heard later on. Until it is fed by the others, its own connection serves.
-    this.#parts.env.timer(() => {
-      if (this.#wanted && this.#plain && !this.#member) void this.#begin();
-    }, RETRY);
+    // It may be heard later on, or have its token. Until it is fed by the others, its own connection serves.
+    const turn = this.#beginnings;
+    this.#parts.env.timer(() => turn === this.#beginnings && void this.#begin(), RETRY);
   }
 
   #leavePlain(): void {
     const plain = this.#plain;
     this.#plain = undefined;
+    this.#forGood = false;
     plain?.disconnect();
   }
 

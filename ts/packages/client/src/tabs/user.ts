@@ -12,7 +12,7 @@ export function claimsOf(token: string): Claims | undefined {
     const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
     const { sub, exp } = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown; exp?: unknown };
     if (typeof sub !== "string" || !sub) return undefined;
-    return { user: sub, expires: typeof exp === "number" ? exp * 1_000 : Number.POSITIVE_INFINITY };
+    return { user: sub, expires: typeof exp === "number" ? exp * 1_000 : Infinity };
   } catch {
     return undefined;
   }

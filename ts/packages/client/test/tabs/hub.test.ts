@@ -101,6 +101,27 @@ describe("a hub", () => {
     expect(written).toEqual([{ t: "sub", s: "chat", last: 7 }]);
   });
 
+  it("leaves after the welcome what was closed between hello and that", () => {
+    const { hub, written, at } = stage();
+    hub.expect("home", { s: "a" }, undefined);
+    hub.expect("home", { s: "b" }, undefined);
+    hub.expect("home", { s: "c" }, undefined);
+    at.open = false;
+    hub.attach();
+    // Nothing can be said yet. One that is opened again meanwhile is kept.
+    for (const s of ["a", "c"]) hub.up("home", "c1", { t: "unsub", s });
+    hub.join("one", [{ s: "c" }], false);
+    hub.up("home", "c1", { t: "unsub", s: "a" });
+    written.length = 0;
+    at.open = true;
+    hub.welcomed();
+    expect(written).toEqual([{ t: "unsub", s: "a" }]);
+    hub.cut();
+    at.open = false;
+    hub.up("home", "c1", { t: "unsub", s: "b" });
+    expect(hub.attach().map(({ s }) => s)).toEqual(["c"]);
+  });
+
   it("finds a hole, asks again, and passes on nothing that it did not take", () => {
     const { log, hub, written, told, hear, answered } = stage();
     hub.join("one", [{ s: "chat" }], false);
@@ -230,6 +251,50 @@ describe("a hub", () => {
     expect(types("one")).toEqual(["sub"]);
     hub.join("two", [{ s: "chat" }], false);
     expect(written.filter(({ t }) => t === "sub").length).toBe(2);
+  });
+
+  it("asks again when it is told to, and nobody is denied meanwhile", () => {
+    const { hub, written, hear, types, pass, answered } = stage();
+    hub.join("one", [{ s: "chat", act: "open" }, { s: "left" }], false);
+    const later = { t: "err", re: "sub", code: "rate_limited", msg: "wait, then repeat it", after: 1_000 } as const;
+    hear({ ...later, s: "chat" }, { ...later, s: "left" }, { ...later, s: "nobody's" });
+    hub.up("one", "c1", { t: "unsub", s: "left" });
+    expect(types("one")).toEqual([]);
+    expect(hub.upToDate()).toBe(false);
+    written.length = 0;
+    pass(999);
+    expect(written).toEqual([]);
+    pass(1);
+    expect(written).toEqual([{ t: "sub", s: "chat", act: "open" }]);
+    hear({ ...later, s: "chat", code: "unavailable", after: 500 });
+    pass(500);
+    expect(written.length).toBe(2);
+    answered();
+    expect(types("one")).toEqual(["sub", "live"]);
+    pass(10_000);
+    expect(written.length).toBe(2);
+  });
+
+  it("reads on where it was when it is told to ask again for what it reads already", () => {
+    const { log, hub, written, told, pass, hear, answered } = stage();
+    hub.join("one", [{ s: "chat" }], false);
+    log.append("message", "a");
+    answered();
+    log.onFrame.add((frame) => hub.frame(frame));
+    hub.join("two", [{ s: "chat", watch: true }], false);
+    hear({ t: "err", re: "sub", s: "chat", code: "rate_limited", msg: "wait", after: 1_000 });
+    // The older reading goes on meanwhile.
+    log.append("message", "b");
+    pass(1_000);
+    expect(written.at(-1)).toMatchObject({ t: "sub", cur: { o: 1 }, watch: true });
+    answered();
+    log.append("message", "c");
+    const home = told.filter(({ to, frame }) => to === "home" && frame.t === "entry");
+    expect(home.map(({ frame }) => frame.t === "entry" && frame.o)).toEqual([1, 2, 3]);
+    expect([hub.upToDate(), told.some(({ frame }) => "outcome" in frame && frame.outcome === "denied")]).toEqual([
+      true,
+      false,
+    ]);
   });
 
   it("shows a message as its tab's, and leaves other clients' alone", () => {

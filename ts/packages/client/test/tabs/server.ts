@@ -51,6 +51,8 @@ export class TabServer {
   attaches = 0;
   refused = 0;
   up = true;
+  /** Ends a connection with the code that this gives for its token. */
+  refuses: (token: string) => number | undefined = () => undefined;
   readonly #now: () => number;
   #names = 0;
 
@@ -72,11 +74,14 @@ export class TabServer {
     if (conn.over) return;
     const frame = JSON.parse(text) as ClientFrame;
     switch (frame.t) {
-      case "hello":
+      case "hello": {
         conn.hello = frame;
         conn.user = userOf(frame.token);
+        const code = this.refuses(frame.token);
+        if (code) return conn.end(code, "refused");
         if (frame.mode === "standby") return conn.say({ t: "ready", beat: 10_000, rest: 25_000 });
         return this.#attach(conn, frame);
+      }
       case "take":
         return this.#attach(conn, frame);
       case "sub":

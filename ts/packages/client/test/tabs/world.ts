@@ -215,6 +215,8 @@ export interface OpenOptions {
   readonly sessions?: readonly string[];
   readonly options?: TabsOptions;
   readonly last?: number;
+  /** What the application does when it is asked for a token. */
+  readonly token?: () => string | Promise<string>;
 }
 
 class Socket implements Pipe {
@@ -292,12 +294,13 @@ export class Tab {
   readonly #signals = new Set<(signal: PageSignal) => void>();
   readonly #stopped: (() => void)[] = [];
 
-  constructor(world: World, { user = "anna", visible = true, sessions = ["chat"], options, last }: OpenOptions) {
+  constructor(world: World, opening: OpenOptions) {
+    const { user = "anna", visible = true, sessions = ["chat"], options, last } = opening;
     this.world = world;
     this.visible = visible;
     this.client = new Client({
       url: "wss://host/v1/ws",
-      token: () => tokenOf(user, ++world.tokens),
+      token: opening.token ?? (() => tokenOf(user, ++world.tokens)),
       env: this.#env(),
       link: tabs({ ...options, siblings: world.siblings(this) }),
     });
