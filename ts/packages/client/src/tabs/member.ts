@@ -159,9 +159,7 @@ export class Member {
     const roster = this.#roster;
     const seat = this.#seat;
     if (this.#over || this.#bus.testing) return;
-    const now = this.#env.now();
-    const visible = this.#env.visible();
-    const looked = this.#looked;
+    const [now, visible, looked] = [this.#env.now(), this.#env.visible(), this.#looked];
     const appeared = visible && !looked.visible;
     this.#looked = { at: now, visible };
     // After a sleep every lease has lapsed, also that of a leader that wakes with this tab, and has yet to say so.
