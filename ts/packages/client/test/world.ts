@@ -50,6 +50,7 @@ export class World {
   take(event: Event): void {
     const before = this.state;
     if (event.type === "wake") this.#setBack = false;
+    if (event.type === "stable" && before.name === "live") this.stable.push(this.now);
     this.#blessed = event.type === "gate" && event.ok;
     const { state, effects } = step(before, event, { now: this.now, random: this.random() });
     this.state = state;
@@ -61,7 +62,6 @@ export class World {
       this.liveAt = this.now;
       this.#at(6_000, () => {
         if (this.state.name !== "live" || this.state.stable) return;
-        this.stable.push(this.now);
         this.take({ type: "stable" });
       });
     }
