@@ -35,7 +35,8 @@ export function flushOnLeave(outbox: (env: Env) => OutboxStore, options: FlushOp
         stop = env.signals((signal) => {
           // A phone may end a hidden page without a word.
           const left = signal === "leaving" || signal === "stored" || (signal === "hidden" && env.mobile);
-          if (left && unsent.size) flush(env, [...unsent.values()], options);
+          // Before it is known what an earlier page has left, this one's own would go before that.
+          if (left && adopted && unsent.size) flush(env, [...unsent.values()], options);
         });
         store.load((kept) => {
           // What was left goes before what this page has sent already.

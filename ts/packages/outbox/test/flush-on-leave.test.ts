@@ -74,6 +74,16 @@ describe("a page that is left", () => {
     expect(env.fetches.length).toBe(1);
   });
 
+  it("sends nothing of its own before it knows what an earlier page has left", () => {
+    const env = new FakeEnv();
+    const inner: OutboxStore = { lasts: "tab", load: () => {}, put: () => {}, remove: () => {} };
+    const store = flushOnLeave(() => inner, { url: "wss://host/v1/ws", token: () => "tok" })(env);
+    store.load(() => {});
+    store.put(kept("mine"));
+    env.signal("leaving");
+    expect(env.fetches).toEqual([]);
+  });
+
   it("sends no more than a browser lets go, and never one before one that it left out", () => {
     const { env, store, ids } = stage();
     store.put(kept("a", "x".repeat(20_000)));
