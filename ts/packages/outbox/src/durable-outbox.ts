@@ -31,6 +31,8 @@ const OPENING = 2_000;
 /** How often to look for what closed tabs have left, in ms; and how long a tab counts as living without locks. */
 const ROUND = 15_000;
 const LIFE = 150_000;
+/** How long a tab has to be gone before its messages are another's, in ms. */
+const RELOAD = 3_000;
 
 /** With so many, those that have arrived are taken out of the tab's storage together, after so many ms. */
 const MANY = 50;
@@ -168,8 +170,14 @@ class DurableOutbox implements OutboxStore {
       return by === this.#tab;
     });
     this.#hand(mine);
-    for (const tab of tabs) {
-      await living.ifDead(tab, async () => this.#hand(await this.#take(({ by }) => by === tab)));
+    const dead: string[] = [];
+    for (const tab of tabs) await living.ifDead(tab, () => void dead.push(tab));
+    if (!dead.length) return;
+    // One that is being reloaded looks the same for a moment. It has its messages in its own order, and this page may not
+    // have all of them: some were written when it was left, or are about to be.
+    await new Promise<void>((resolve) => (this.#timer = this.#env.timer(resolve, RELOAD)));
+    for (const tab of dead) {
+      await living.ifDead(tab, async () => this.#closed || this.#hand(await this.#take(({ by }) => by === tab)));
     }
   }
 

@@ -32,7 +32,7 @@ export class Living {
   }
 
   /** Runs something if nobody has the name, and keeps it from being taken meanwhile. */
-  async ifDead(tab: string, run: () => Promise<void>): Promise<void> {
+  async ifDead(tab: string, run: () => unknown): Promise<void> {
     await this.#locks.request(this.#prefix + tab, { ifAvailable: true }, (lock) => (lock ? run() : undefined));
   }
 

@@ -226,7 +226,22 @@ describe("two tabs", () => {
     two.kill();
     const fresh = browser.page();
     await opened(fresh, browser);
+    await browser.advance(4_000);
     expect(fresh.adopted.sort()).toEqual(["a", "b"]);
+  });
+
+  it("of which one is reloaded leave it what it has: only it knows all of that, and its order", async () => {
+    const browser = new FakeBrowser();
+    const [one, two] = [browser.page(), browser.page()];
+    (await opened(one, browser)).put(kept("a"));
+    await opened(two, browser);
+    // When the other one looks, the page is gone, and the next is not there yet.
+    await browser.advance(14_500);
+    const next = one.reload();
+    await browser.advance(1_500);
+    await opened(next, browser);
+    await browser.advance(40_000);
+    expect([next.adopted, two.adopted]).toEqual([["a"], []]);
   });
 
   it("of two users see nothing of each other", async () => {
@@ -246,6 +261,7 @@ describe("two tabs", () => {
     closed.put(kept("a"));
     closed.close?.();
     await opened(two, browser);
+    await browser.advance(4_000);
     expect(two.adopted).toEqual(["a"]);
     (await opened(three, browser)).put(kept("b"));
     await browser.rest();
@@ -307,6 +323,7 @@ describe("where the database fails", () => {
     page.kill();
     const other = browser.page();
     await opened(other, browser);
+    await browser.advance(4_000);
     expect(other.adopted).toEqual(["a"]);
   });
 
@@ -332,6 +349,7 @@ describe("where the database fails", () => {
     next.kill();
     const other = browser.page();
     await opened(other, browser);
+    await browser.advance(4_000);
     expect(other.adopted).toEqual(["a", "b"]);
   });
 
@@ -373,6 +391,7 @@ describe("where the database fails", () => {
     page.kill();
     const other = browser.page();
     await opened(other, browser);
+    await browser.advance(4_000);
     expect(other.adopted).toEqual(["a"]);
   });
 });
