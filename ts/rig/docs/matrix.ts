@@ -29,9 +29,6 @@ const REASONS: Readonly<Record<string, string>> = {
     "the token is fetched, so it takes the token's 400 ms, one round trip and what a machine that was stopped needs to start.",
   "35": HEDGE,
   "36": HEDGE,
-  "40":
-    "121 ms in the median: the tab that is shown takes the lead with a connection of its own before the other one lets go. One run of 19 " +
-    "had to wait for the machine.",
   "42": HEDGE,
   "43": HEDGE,
   "44": HEDGE,
@@ -39,14 +36,10 @@ const REASONS: Readonly<Record<string, string>> = {
   "9": READ,
   "9 older": READ,
   "13":
-    "Another tab took the lock of the page that was on its way into the cache. Mended since: it waits until the browser knows that the " +
-    "lock is free.",
+    "Another tab asked for the lock of the page that was on its way into the cache, and the browser did not know yet that it was free: " +
+    "then that page is loaded anew instead.",
   "16": STILL,
   "16 back": STILL,
-  "26": "Twelve and a half seconds, and once half a second more.",
-  "48 no gate":
-    "In one run all eight dials of the budget were spent within the 8 s; then a gate that is dead is believed for 30 s (decision 18). " +
-    "Mended since: such dials are 2.5 s apart.",
 };
 
 /** Every case of ours as a table, and what missed its target, with the reason. */
