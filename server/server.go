@@ -214,7 +214,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) serve(ctx context.Context, t transport.Conn) {
-	if !s.welcoming() {
+	// Who slips in while the server begins to leave is told so like the others, and has a record like them.
+	if s.is() == asleep {
 		t.Close(holdfast.CloseOverload, "the server is not ready")
 		return
 	}
