@@ -378,6 +378,25 @@ func allowed(d time.Duration) time.Duration {
 	return 10 * d
 }
 
+// A process that waits for the store outlives a SIGHUP, which is meant for the one that serves, and takes over all the same.
+func TestAHangUpDoesNotEndWhoWaits(t *testing.T) {
+	p := startProcess(t)
+	next := p.successor()
+	if err := next.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.terminate()
+	await(t, func() bool {
+		res, err := http.Get(next.url("/readyz"))
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusNoContent
+	})
+	await(t, func() bool { return strings.Contains(next.out.String(), "the settings were read again") })
+}
+
 // A process that is told to stop, and comes back a little later with nobody to stand in for it: everybody is back soon.
 func TestRestartInPlace(t *testing.T) {
 	clients := crowd(100, 2000)
