@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/transport"
+	"github.com/holdfast/holdfast/transport/pipe"
 )
 
 // severed is a socket that fails to write while something is still there to be read.
@@ -78,4 +79,32 @@ func TestAFailingWriteDoesNotHideTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// breaking is a carriage in whose handling of a frame something panics.
+type breaking struct{ otherCarriage }
+
+func (breaking) Receive(func([]byte) error) error { panic("a fault") }
+
+// A panic, which a carriage over HTTP catches, leaves nothing of the connection behind.
+func TestAPanicEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		records := 0
+		st.cfg.Ends = ending.NewBook(slog.New(slog.DiscardHandler), time.Now, func(*ending.Record) { records++ }, nil)
+		c, peer := pipe.New(pipe.Options{})
+		defer peer.Abort()
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was kept from the carriage")
+				}
+			}()
+			Serve(st.ctx, breaking{otherCarriage{c}}, st.cfg)
+		}()
+		if records != 1 {
+			t.Errorf("%d records, want 1", records)
+		}
+	})
 }
