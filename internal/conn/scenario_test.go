@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -331,37 +332,72 @@ var volatile = []struct {
 }
 
 // answers returns what all clients have received since the last time, those that dialed first standing first. An ack may
-// come before or after the entry that it is for; here it stands after.
+// come before or after the entry that it is for; here it stands after. Frames of two sessions may come in either order, as
+// a lane does not wait for the answers to other sessions; here those of one session stand together.
 func (st *stage) answers() string {
-	var out, acks strings.Builder
+	var out strings.Builder
 	for _, who := range st.order {
-		out.WriteString(acks.String())
-		acks.Reset()
+		var lines, acks []string
 		for {
-			soon, cancel := context.WithTimeout(st.ctx, time.Nanosecond)
-			msg, err := st.peers[who].Next(soon)
-			cancel()
-			if errors.Is(err, context.DeadlineExceeded) {
+			line, ended := st.answer(who)
+			if line == "" {
 				break
 			}
-			if err != nil {
-				fmt.Fprintf(&out, "%s ended: %v\n", who, err)
+			if strings.HasPrefix(line, who+` < {"t":"ack"`) {
+				acks = append(acks, line)
+			} else {
+				lines = append(lines, line)
+			}
+			if ended {
 				st.order = without(st.order, who)
 				break
 			}
-			st.track(who, msg)
-			text := string(msg)
-			for _, v := range volatile {
-				text = v.find.ReplaceAllString(text, v.show)
-			}
-			to := &out
-			if strings.HasPrefix(text, `{"t":"ack"`) {
-				to = &acks
-			}
-			fmt.Fprintf(to, "%s < %s\n", who, text)
+		}
+		groupBySession(lines)
+		for _, line := range append(lines, acks...) {
+			out.WriteString(line)
 		}
 	}
-	return out.String() + acks.String()
+	return out.String()
+}
+
+// answer returns the next line of who, "" if there is none now, and whether it is the last one.
+func (st *stage) answer(who string) (line string, ended bool) {
+	soon, cancel := context.WithTimeout(st.ctx, time.Nanosecond)
+	defer cancel()
+	msg, err := st.peers[who].Next(soon)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "", false
+	}
+	if err != nil {
+		return fmt.Sprintf("%s ended: %v\n", who, err), true
+	}
+	st.track(who, msg)
+	text := string(msg)
+	for _, v := range volatile {
+		text = v.find.ReplaceAllString(text, v.show)
+	}
+	return fmt.Sprintf("%s < %s\n", who, text), false
+}
+
+var ofSession = regexp.MustCompile(`^\S+ < \{"t":"\w+","s":"([^"]*)"`)
+
+// groupBySession sorts every row of lines that are of sessions by session, and leaves the order within a session.
+func groupBySession(lines []string) {
+	session := func(line string) string {
+		if m := ofSession.FindStringSubmatch(line); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	for from := 0; from < len(lines); from++ {
+		to := from
+		for to < len(lines) && session(lines[to]) != "" {
+			to++
+		}
+		slices.SortStableFunc(lines[from:to], func(a, b string) int { return strings.Compare(session(a), session(b)) })
+		from = to
+	}
 }
 
 func without(list []string, s string) []string {

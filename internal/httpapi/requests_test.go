@@ -161,6 +161,7 @@ func TestWaitingForAnAnswer(t *testing.T) {
 				}
 				got := call("GET", "/1?wait=20", "")
 				took, due := time.Since(begun), c.after
+				synctest.Wait() // for who answers: who waits may be told before the answer's own call has returned
 				if due == 0 {
 					due = 20 * time.Second
 				}
