@@ -116,6 +116,9 @@ func (c *conn) Close(code holdfast.CloseCode, reason string) {
 			return
 		}
 		c.l.closed = &Closed{code, cutReason(reason)}
+		if c.l.bye != nil { // the first close counts
+			c.l.closed = c.l.bye
+		}
 		c.l.in = nil
 		if c.l.mid {
 			time.AfterFunc(closeTimeout, func() { c.l.cutIfMid() })

@@ -171,8 +171,8 @@ class Draft implements Applied {
   /** What an event says of a run's stop stands in the run too. That may know of the outcome already. */
   #stopped(entry: Entry | undefined): void {
     const stop = stopTold(entry);
-    const run = this.#run(stop?.run ?? 0);
-    if (stop && run && !(run.stop && stop.state === "requested")) this.#put({ ...run, stop: stopFrom(stop) });
+    const run = stop?.run && this.#run(stop.run);
+    if (run && !(run.stop && stop.state === "requested")) this.#put({ ...run, stop: stopFrom(stop) });
   }
 
   /** An entry at or before the position is a repeat, but for what matters before the window, and runs that grew. */

@@ -95,6 +95,22 @@ describe("positions", () => {
     expect(answered.state.have).toBe(state.have + 1);
   });
 
+  it("a message, an event and a word of a run cost no look at all that is held", () => {
+    const held = after(sub({ head: 3 }), ...Array.from({ length: 1_000 }, (_, i) => message(i + 1)), live(1_000));
+    let looks = 0;
+    const entries = held.entries.map((entry) => ({
+      ...entry,
+      get offset() {
+        looks++;
+        return entry.offset;
+      },
+    }));
+    const told = { k: "event", data: { stop: null } };
+    const more = [message(1_001), message(1_002, told), run(1_003, 1), frag(1_003, 2, "y"), message(1_004)];
+    expect(apply({ ...held, entries }, more).state).toMatchObject({ phase: "live", have: 1_004 });
+    expect(looks).toBeLessThan(20);
+  });
+
   it("asks without a cursor after a second hole, and gives up on a server that never fits", () => {
     let state = after(sub({}), message(1), live(1));
     const cursors: (Cursor | undefined)[] = [];
