@@ -84,6 +84,13 @@ type PeerCloser interface {
 	PeerClose() (holdfast.CloseCode, bool)
 }
 
+// Laster is a Conn that can say its last words and close at once: when a server leaves, each of its connections is one system
+// call, and one packet.
+type Laster interface {
+	// TryLast is TryWrite, and Close when all of p has gone out: not yet if the count is short.
+	TryLast(p []byte, code holdfast.CloseCode, reason string) (int, error)
+}
+
 // Stranger is a Conn over something that serves more than it, and that is soon closed unless somebody says whose it is.
 type Stranger interface {
 	// Known says that a token was verified. It is called by Serve, or by the fn of Receive.

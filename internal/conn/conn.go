@@ -144,6 +144,8 @@ type owner uint8
 const (
 	// nobody: there is nothing to write. Whoever finds something queues the connection with its lane.
 	nobody owner = iota
+	// gathering: the reading side is at an attach, whose answers go out together: see gather.
+	gathering
 	// queued: the lane has it on its list.
 	queued
 	// writing: the lane, or a pump, is at it; it looks for more before it lets go.
@@ -314,6 +316,30 @@ func (c *Conn) queueLocked() {
 	}
 }
 
+// gather holds back what is to be written until the function returns: a welcome and the answers that follow it are one write
+// then, on a wire where thousands come over at once. It must not wait for anything but the room for its own answers.
+func (c *Conn) gather(answer func()) {
+	c.mu.Lock()
+	if c.out.owner == nobody {
+		c.out.owner = gathering
+	}
+	c.mu.Unlock()
+	answer()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gatheredLocked()
+}
+
+func (c *Conn) gatheredLocked() {
+	if c.out.owner != gathering {
+		return
+	}
+	c.out.owner = nobody
+	if len(c.out.control) > 0 || len(c.out.dirty) > 0 {
+		c.queueLocked()
+	}
+}
+
 // roomLocked tells a reading side that waits for its answers to be taken.
 func (c *Conn) roomLocked() {
 	if c.out.room != nil {
@@ -340,6 +366,7 @@ func (c *Conn) answer(f wire.ServerFrame) {
 			c.out.room = make(chan struct{})
 		}
 		room := c.out.room
+		c.gatheredLocked() // nobody else would make room
 		c.mu.Unlock()
 		<-room
 		c.mu.Lock()

@@ -258,13 +258,19 @@ func (c *Conn) attach(ctx context.Context, f *wire.Take) {
 	now := c.cfg.now()
 	grant := c.grant.Load()
 	c.tellAttached(c.cfg.Ends.Attached(ending.Return{Conn: c.id, User: grant.User, Client: c.client, Trace: c.t.Info().Trace}, before))
-	c.answer(&wire.Welcome{
-		Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
-		Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
+	c.gather(func() {
+		c.answer(&wire.Welcome{
+			Conn: c.id, User: grant.User, Now: now.UnixMilli(), Exp: unixMilli(grant.Expires), Beat: c.cfg.Beat.Milliseconds(),
+			Rest: c.cfg.Rest.Milliseconds(), Max: int64(c.cfg.MaxData),
+		})
+		c.subscribeAll(ctx, f.Subs)
 	})
+}
+
+func (c *Conn) subscribeAll(ctx context.Context, subs []wire.Sub) {
 	runs := 0
-	for i := range f.Subs {
-		sub := &f.Subs[i]
+	for i := range subs {
+		sub := &subs[i]
 		if sub.Cursor != nil && len(sub.Cursor.Runs) > 0 {
 			if runs += len(sub.Cursor.Runs); runs > maxRuns {
 				sub.Cursor = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/internal/hub"
@@ -22,6 +23,8 @@ type Lane struct {
 	Delivered func(time.Duration)
 	// reads has room for the store reads that this lane's connections may have under way together.
 	reads chan struct{}
+	// pumping is how many pumps there are.
+	pumping atomic.Int32
 
 	// Guarded by mu.
 	mu     sync.Mutex

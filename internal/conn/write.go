@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/ending"
 	"github.com/holdfast/holdfast/internal/tail"
+	"github.com/holdfast/holdfast/transport"
 )
 
 // chunk is about how much is gathered for one write at most, in bytes. What does not go out with it stays in the log, not in
@@ -29,6 +30,10 @@ const (
 // one, and only a socket that takes nothing is a dead one.
 const piece = 4 << 10
 
+// together is how many pumps a lane may have for what is ready to go out with what a new one reads from the store. More, and they
+// wait for each other for longer than an answer may take.
+const together = 256
+
 // flush writes what is ready, as far as it goes without waiting. What remains is a pump's work.
 func (l *Lane) flush(ctx context.Context, c *Conn) {
 	c.mu.Lock()
@@ -41,8 +46,8 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 
 	out, slow := l.gather(c)
 	n, err := 0, error(nil)
-	if len(out) > 0 {
-		n, err = c.t.TryWrite(out)
+	if len(out) > 0 && !(slow && l.pumping.Load() < together) {
+		n, err = c.try(out)
 	}
 	switch {
 	case err != nil:
@@ -53,6 +58,21 @@ func (l *Lane) flush(ctx context.Context, c *Conn) {
 		c.wrote(n)
 		c.release()
 	}
+}
+
+// try writes as far as that goes without waiting. The goodbye is the last that is gathered, and the close goes with it.
+func (c *Conn) try(out []byte) (int, error) {
+	last, ok := c.t.(transport.Laster)
+	if !ok {
+		return c.t.TryWrite(out)
+	}
+	c.mu.Lock()
+	end, all := c.out.end, len(c.out.control) == 0
+	c.mu.Unlock()
+	if end == nil || !all {
+		return c.t.TryWrite(out)
+	}
+	return last.TryLast(out, end.code, end.reason)
 }
 
 // gather collects what is ready. slow says that the store must be read for the rest.
@@ -206,13 +226,12 @@ func (c *Conn) fail(err error) {
 // pump writes rest, which did not go out without waiting, and goes on until nothing is left. Its goroutine ends then, or
 // with the connection, whose transport fails its writes; the lane waits for it.
 func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
+	l.pumping.Add(1)
 	l.pumps.Go(func() {
-		if err := c.writeAll(rest); err != nil {
-			c.fail(err)
-			return
-		}
+		defer l.pumping.Add(-1)
 		for {
-			out, idle, err := c.pumpOnce(ctx)
+			out, idle, err := c.pumpOnce(ctx, rest)
+			rest = nil
 			began := c.cfg.now()
 			if err == nil {
 				err = c.writeAll(out)
@@ -230,10 +249,11 @@ func (l *Lane) pump(ctx context.Context, c *Conn, rest []byte) {
 	})
 }
 
-// pumpOnce gathers as a lane does, and reads the store where that is needed. Sessions take turns: one that is far behind
-// does not hold up another that is live.
-func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) {
-	out, dirty := c.takeOutput()
+// pumpOnce gathers as a lane does, after what is gathered already, and reads the store where that is needed. Sessions take
+// turns: one that is far behind does not hold up another that is live.
+func (c *Conn) pumpOnce(ctx context.Context, before []byte) (out []byte, idle bool, err error) {
+	control, dirty := c.takeOutput()
+	out = append(before, control...)
 	if len(out) == 0 && len(dirty) == 0 {
 		return nil, true, nil
 	}
@@ -245,21 +265,36 @@ func (c *Conn) pumpOnce(ctx context.Context) (out []byte, idle bool, err error) 
 		if s.gone.Load() {
 			continue
 		}
+		if out, err = c.pumpSub(ctx, s, out); err != nil {
+			return nil, false, err
+		}
+	}
+	return out, false, nil
+}
+
+// pumpSub gathers for one sub, until it has all that there is or the write is full: an answer, what was missed and the word that this
+// was all come from three places, and are one write.
+func (c *Conn) pumpSub(ctx context.Context, s *sub, out []byte) ([]byte, error) {
+	for {
 		s.dirty.Store(false)
-		b, ok := s.reader.Live(int(c.out.pace) - len(out))
+		left := int(c.out.pace) - len(out)
+		b, ok := s.reader.Live(left)
 		if !ok {
-			b, err = c.catchUp(ctx, s)
-			if err != nil {
-				return nil, false, err
+			var err error
+			if b, err = c.catchUp(ctx, s, max(left, piece)); err != nil {
+				return out, err
 			}
 		}
 		s.moved(&b)
 		out = frameAll(c, out, b.Frames)
-		if b.More {
+		switch {
+		case !b.More:
+			return out, nil
+		case len(out) >= int(c.out.pace) || s.gone.Load():
 			s.Wake()
+			return out, nil
 		}
 	}
-	return out, false, nil
 }
 
 // paced finds out how much a slow socket takes in a fraction of a second. Whatever is gathered comes before an answer that is
@@ -273,16 +308,16 @@ func (c *Conn) paced(n int, took time.Duration) {
 	}
 }
 
-// catchUp reads the store for one sub. Reads are few at a time, so that a thousand clients that come back at once do not
+// catchUp reads the store for one sub, about so many bytes at most. Reads are few at a time, so that a thousand clients that come back at once do not
 // hold a thousand pages in memory.
-func (c *Conn) catchUp(ctx context.Context, s *sub) (tail.Batch, error) {
+func (c *Conn) catchUp(ctx context.Context, s *sub, most int) (tail.Batch, error) {
 	select {
 	case c.lane.reads <- struct{}{}:
 	case <-ctx.Done():
 		return tail.Batch{}, ctx.Err()
 	}
 	defer func() { <-c.lane.reads }()
-	b, err := s.reader.CatchUp(ctx, c.cfg.Log, int(c.out.pace))
+	b, err := s.reader.CatchUp(ctx, c.cfg.Log, most)
 	if err != nil && (c.ending() || c.lane.isLeaving()) {
 		return tail.Batch{}, nil // the store is closed, and the goodbye is here or on its way
 	}

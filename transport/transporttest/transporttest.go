@@ -99,6 +99,7 @@ func Run(t *testing.T, tr Transport) {
 		"PeerAborts":              {testPeerAborts, 0},
 		"FnFails":                 {testFnFails, speech},
 		"CloseReachesPeer":        {testClose, 0},
+		"LastWords":               {testLastWords, 0},
 		"CloseCutsReason":         {testCloseReason, codes},
 		"FirstCloseCounts":        {testCloseTwice, codes},
 		"CloseFromFn":             {testCloseFromFn, speech},
@@ -350,6 +351,30 @@ func testClose(t *testing.T, tr Transport) {
 	if c := h.expectClosed(holdfast.CloseRestart); c.Reason != `{"after":0}` && !tr.Codeless {
 		t.Fatalf("reason %q", c.Reason)
 	}
+}
+
+func testLastWords(t *testing.T, tr Transport) {
+	h := dial(t, tr, ignore)
+	words := h.AppendMessage(nil, []byte("last"))
+	n := 0
+	if last, ok := h.Conn.(transport.Laster); ok {
+		var err error
+		if n, err = last.TryLast(words, holdfast.CloseRestart, "bye"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := holdfast.CloseRestart
+	if n < len(words) { // it cannot be tried, and nothing is closed
+		closed = holdfast.CloseKicked
+		if err := WriteAll(h.Conn, words[n:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Conn.Close(holdfast.CloseKicked, "the first close counts")
+	h.expectReceived(holdfast.CodeUnavailable)
+	h.leave()
+	h.expect("last")
+	h.expectClosed(closed)
 }
 
 func testCloseReason(t *testing.T, tr Transport) {

@@ -299,6 +299,16 @@ func (c *conn) PeerClose() (holdfast.CloseCode, bool) { return c.peerCode, c.pee
 // Close implements transport.Conn.
 func (c *conn) Close(code holdfast.CloseCode, reason string) { c.shut(closeFrame(code, reason)) }
 
+// TryLast implements [transport.Laster].
+func (c *conn) TryLast(p []byte, code holdfast.CloseCode, reason string) (int, error) {
+	frame := closeFrame(code, reason)
+	n, err := c.w.tryLast(p, frame)
+	if n > 0 && n == len(p) {
+		c.shut(frame) // which finds it sent
+	}
+	return n, err
+}
+
 // shut begins the end. Nothing in it waits; a second call waits for the first to be through, which finish needs.
 func (c *conn) shut(frame []byte) {
 	c.once.Do(func() {

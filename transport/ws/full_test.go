@@ -106,6 +106,26 @@ func TestFullSocket(t *testing.T) {
 			t.Fatal("finish says that the closing frame did not go out")
 		}
 	})
+	t.Run("TryLast", func(t *testing.T) {
+		w, n, c := fullWriter(t)
+		closing := closeFrame(holdfast.CloseKicked, "x")
+		if n, err := w.tryLast(next, closing); n != 0 || err != nil {
+			t.Fatalf("to a full socket: %d, %v", n, err)
+		}
+		c.expectNumbers(n)
+		if n, err := w.tryWrite(next); n != len(next) || err != nil {
+			t.Fatalf("the close is there before the last words: %d, %v", n, err)
+		}
+		if n, err := w.tryLast(next, closing); n != len(next) || err != nil {
+			t.Fatal(n, err)
+		}
+		_, err := w.tryWrite(next)
+		codeIs(t, err, holdfast.CodeUnavailable)
+		c.expect("text next", "text next", "close 4504 x")
+		if !w.finish(time.Now().Add(patience)) {
+			t.Fatal("finish says that the closing frame did not go out")
+		}
+	})
 	t.Run("Close to a peer that never reads", func(t *testing.T) {
 		w, _, _ := fullWriter(t)
 		w.notes.leaveClose(closeFrame(holdfast.CloseKicked, "x"))

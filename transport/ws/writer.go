@@ -2,6 +2,7 @@ package ws
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -114,6 +115,25 @@ func (w *writer) tryWrite(p []byte) (int, error) {
 	n, err := w.send(p)
 	w.mid = n < len(p) && (w.mid || n > 0)
 	return n, err
+}
+
+// tryLast is Conn.TryLast: as tryWrite, and if all of p goes out, the closing frame goes with it.
+func (w *writer) tryLast(p, closing []byte) (int, error) {
+	if w.raw == nil || len(p) == 0 || !w.mu.TryLock() {
+		return 0, nil
+	}
+	defer w.release()
+	if err := w.ready(); err != nil || len(w.rest) > 0 {
+		return 0, err
+	}
+	both := append(slices.Clip(p), closing...)
+	n, err := w.send(both)
+	if n < len(p) {
+		w.mid = w.mid || n > 0
+		return n, err
+	}
+	w.mid, w.closeTaken, w.rest = false, true, both[n:]
+	return len(p), err
 }
 
 // ready sends what must go before a message and reports whether one may follow.
