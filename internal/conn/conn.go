@@ -317,7 +317,7 @@ func (c *Conn) queueLocked() {
 }
 
 // gather holds back what is to be written until the function returns: a welcome and the answers that follow it are one write
-// then, on a wire where thousands come over at once. It must not wait for anything but the room for its own answers.
+// then, where thousands come over at once. Whatever waits in it for something calls letGo before.
 func (c *Conn) gather(answer func()) {
 	c.mu.Lock()
 	if c.out.owner == nobody {
@@ -325,6 +325,11 @@ func (c *Conn) gather(answer func()) {
 	}
 	c.mu.Unlock()
 	answer()
+	c.letGo()
+}
+
+// letGo has what was gathered written, if anything was.
+func (c *Conn) letGo() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gatheredLocked()

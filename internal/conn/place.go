@@ -43,6 +43,7 @@ func (c *Conn) settle(ctx context.Context, act holdfast.Act, decide func(*hub.Ar
 		for _, other := range a.Asked {
 			other.Probe()
 		}
+		c.letGo()
 		awaitLife(ctx, a)
 		a.Now = c.cfg.now()
 		adm = decide(a)
@@ -68,6 +69,7 @@ func (c *Conn) settle(ctx context.Context, act holdfast.Act, decide func(*hub.Ar
 func (c *Conn) dwell(ctx context.Context, wait time.Duration) {
 	wait = min(wait, policy.LongestWait-c.dwelt)
 	c.dwelt += wait
+	c.letGo()
 	pause(ctx, wait)
 }
 
