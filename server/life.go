@@ -133,6 +133,11 @@ func (s *Server) move(ctx context.Context, spread time.Duration) bool {
 	return true
 }
 
+// Halted is closed when this server takes no more requests, whoever else may: a little before its connections are told to go, and
+// some time before Run returns. Whoever serves HTTP for it closes the connections that wait for another request then
+// ([http.Server.SetKeepAlivesEnabled]), so that a backend does not come here with the next one only to be sent away.
+func (s *Server) Halted() <-chan struct{} { return s.stopping }
+
 // halt ends what waits, and the writing.
 func (s *Server) halt() {
 	s.phase.Store(uint32(gone))

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -17,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/client"
 	"github.com/holdfast/holdfast/internal/auth"
@@ -395,6 +399,51 @@ func TestAHangUpDoesNotEndWhoWaits(t *testing.T) {
 		return res.StatusCode == http.StatusNoContent
 	})
 	await(t, func() bool { return strings.Contains(next.out.String(), "the settings were read again") })
+}
+
+// A backend that has a connection at rest is to find the next process with its next request, not to be sent away by this one: such
+// connections are closed while others are still being told to go.
+func TestALeavingServerClosesWhatRests(t *testing.T) {
+	p := startProcess(t)
+	resting, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resting.Close()
+	if _, err := fmt.Fprintf(resting, "GET /v1/ws/ready HTTP/1.1\r\nHost: %s\r\n\r\n", p.addr); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(resting)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.Close {
+		t.Fatalf("%v, %v", res, err)
+	}
+	// One that says hello, and never hears a goodbye, holds the process up for a while.
+	deaf, _, _, err := ws.Dial(t.Context(), "ws://"+p.addr+"/v1/ws/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	hello := fmt.Sprintf(`{"t":"hello","v":1,"token":%q,"client":"c1","gen":1,"subs":[]}`, p.token(auth.Claims{User: "anna"}))
+	if err := ws.WriteFrame(deaf, ws.MaskFrame(ws.NewTextFrame([]byte(hello)))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ws.ReadHeader(deaf); err != nil { // of the welcome
+		t.Fatal(err)
+	}
+	cut := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, deaf); close(cut) }() // ends with the process, at the latest
+	gone := make(chan struct{})
+	go func() { p.terminate(); close(gone) }()
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("the connection at rest ended with %v", err)
+	}
+	select {
+	case <-cut:
+		t.Error("it was closed when all the others were gone, not before")
+	default:
+	}
+	<-gone
+	<-cut
 }
 
 // A process that is told to stop, and comes back a little later with nobody to stand in for it: everybody is back soon.

@@ -305,6 +305,10 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 	go func() { node <- srv.Run(ctx) }() // ends with ctx; received below
 	var tidying sync.WaitGroup
 	tidying.Go(func() { tidy(ctx) })
+	tidying.Go(func() { // ends when the node does, if not before
+		<-srv.Halted()
+		web.SetKeepAlivesEnabled(false)
+	})
 	defer tidying.Wait()
 	stopDebug, err := debugServer(n.debugAddr)
 	defer stopDebug()
