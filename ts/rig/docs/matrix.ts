@@ -11,7 +11,7 @@ const DIAL =
 
 const READ =
   "Two round trips and 20 ms, and then 6000 messages are read, sent and shown, which takes some 330 ms of a machine that does nothing " +
-  "else. Other work went on beside these runs.";
+  "else. Two other cases ran beside each of these runs.";
 
 const STILL = "The machine stood still for so long in one run that the client doubted a connection that was well.";
 
