@@ -27,7 +27,7 @@ var words = []word{
 		"the host of a distribution: which mirror is used is decided by the machine, not by the repository", nil,
 	},
 	{
-		// Not ./work/ or $X/root/: these are relative.
+		// What is relative is left alone: there, a dot or a variable stands before the slash.
 		regexp.MustCompile(`(^|[^\w.$})/-])/(wo[r]k|ro[o]t|ho[m]e)/`),
 		"a path of one machine: use a relative path or a temporary directory", nil,
 	},
