@@ -518,7 +518,7 @@ type Ack struct {
 
 // ErrFrame is {"t":"err","re":"send","s":"...","id":"...","code":"forbidden","msg":"...","after":1000}. re is the type of the frame that
 // is refused; s and id are those of the refused frame. after, in ms, is there with rate_limited and unavailable: repeat it then. A send that
-// is refused over a limit, or as unavailable, is waited for: what comes after it for the session is refused too, until it
+// is refused over a limit, behind a full queue, or as unavailable, is waited for: what comes after it for the session is refused too, until it
 // comes again, or one with first, or nothing has come for 5 s, at most for 30 s, so that messages keep their order.
 type ErrFrame struct {
 	Re      Type

@@ -289,7 +289,7 @@ func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) 
 		// The queue is full, for as long as an answer may take. Clients repeat all that they have, not only what was refused.
 		e.After = 2000
 	}
-	if re == wire.TypeSend && e.Code == holdfast.CodeUnavailable {
+	if re == wire.TypeSend && e.After > 0 {
 		c.hold(s, id)
 	}
 	c.answer(&e)

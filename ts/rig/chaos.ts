@@ -25,6 +25,8 @@ const FREQUENT = new Set(["send", "ack", "entry"]);
 export class Chaos {
   /** How often each step was harmed in each way, as "up send cut". */
   readonly steps = new Map<string, number>();
+  /** How many frames the server has refused. */
+  refused = 0;
   readonly #target: number;
   readonly #chance: Chance;
   readonly #http = createServer((request, response) => this.#forward(request, response));
@@ -130,6 +132,7 @@ class Relay {
 
   #take(text: string): void {
     const { t: type } = JSON.parse(text) as { t: string };
+    if (type === "err") this.#chaos.refused++;
     const harm = this.#chaos.harm(this.#way, type);
     switch (harm) {
       case "drop":

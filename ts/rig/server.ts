@@ -87,6 +87,11 @@ export class Holdfast implements Backend {
     return answer.connections.length;
   }
 
+  /** The offset of a session's last entry. */
+  async head(session: string): Promise<number> {
+    return ((await this.api("GET", `/v1/sessions/${session}`)) as { head: number }).head;
+  }
+
   /** All messages of a session from its beginning. */
   async log(session: string): Promise<readonly LogEntry[]> {
     const all: LogEntry[] = [];

@@ -35,8 +35,8 @@ export async function sends(options: SendsOptions, say: (text: string) => void):
     await sendAll(stage, options, say);
     chaos.calm();
     say(`all typed after ${Math.round((Date.now() - begun) / 1_000)} s; the line is good from now on`);
-    for (const visit of stage.visits) await visit.tab.show().then(() => emptied(visit));
-    say(`all arrived after ${Math.round((Date.now() - begun) / 1_000)} s`);
+    await arrived(stage, options);
+    say(`all arrived after ${Math.round((Date.now() - begun) / 1_000)} s; ${chaos.refused} frames were refused`);
     say(
       [...chaos.steps]
         .sort()
@@ -70,15 +70,27 @@ async function sendAll(stage: Stage, options: SendsOptions, say: (text: string) 
   }
 }
 
+/** Until the log has them all: of a page that is just being loaded, the outbox is empty too. */
+async function arrived(stage: Stage, { sends, tabs }: SendsOptions): Promise<void> {
+  const all = sentBy(sends, tabs) * tabs;
+  await until(180_000, async () => (await stage.holdfast.head("rig")) >= all, `${all} messages in the log`).catch(
+    String,
+  );
+  for (const visit of stage.visits) await visit.tab.show().then(() => emptied(visit));
+}
+
 async function emptied(visit: Visit): Promise<void> {
   await until(120_000, async () => (await visit.report()).unsent === 0, "the outbox to be empty");
 }
+
+/** How many each tab has sent: whole bursts. */
+const sentBy = (sends: number, tabs: number) => Math.ceil(sends / tabs / BURST) * BURST;
 
 async function wrong(stage: Stage, { sends, tabs }: SendsOptions): Promise<readonly string[]> {
   const log = await stage.holdfast.log("rig");
   const texts = log.map(({ data }) => (data as { text: string }).text);
   const found: string[] = [];
-  const each = Math.ceil(sends / tabs / BURST) * BURST;
+  const each = sentBy(sends, tabs);
   for (let tab = 0; tab < tabs; tab++) {
     const numbers = texts.filter((text) => text.startsWith(`tab${tab}:`)).map((text) => Number(text.split(":")[1]));
     const at = numbers.findIndex((n, i) => n !== i + 1);

@@ -200,7 +200,7 @@ export class Client {
   }
 
   #mustBeOpen(): void {
-    if (this.#closed) throw new HoldfastError("closed", "the client was closed");
+    if (this.#closed) throw new HoldfastError("closed", "client closed");
   }
 
   #owner(): ConnectionOwner {

@@ -253,8 +253,7 @@ export class Connection implements Link {
   }
 
   get #me() {
-    const { token, identity } = this.#parts;
-    const { place } = this.#parts;
+    const { token, identity, place } = this.#parts;
     return { t: "hello", v: VERSION, token: token.value, client: identity.id, agent: AGENT, ...place } as const;
   }
 

@@ -4,7 +4,7 @@ import type { Cancel } from "./env/env.ts";
 import { HoldfastError } from "./errors.ts";
 import { randomName } from "./identity.ts";
 import type { Kept, OutboxStore } from "./outbox-store.ts";
-import type { CommandFrame, ErrFrame, PageFrame } from "./wire.ts";
+import type { ClientFrame, CommandFrame, ErrFrame, PageFrame } from "./wire.ts";
 
 /** Where a sent message stands. */
 export interface Ack {
@@ -21,8 +21,9 @@ export interface Ack {
   readonly page?: PageFrame;
 }
 
+type Bare<F> = F extends ClientFrame ? Omit<F, "s" | "id"> : never;
 /** A command without what the session adds to it. */
-export type Command = CommandFrame extends infer F ? (F extends CommandFrame ? Omit<F, "s" | "id"> : never) : never;
+export type Command = Bare<CommandFrame>;
 
 /** A message on its way. The object stays the same and its state changes; the session tells when. */
 export interface Sending {
@@ -50,10 +51,10 @@ class Item implements Sending {
   state: Sending["state"] = "pending";
   error: HoldfastError | undefined;
   answer!: Deferred<Ack>;
-  /** Where it stands, once that is known; when it was last transmitted, and whether that was found overdue. */
+  /** Where it stands, once that is known. */
   offset = Infinity;
-  transmittedAt = 0;
-  probed = false;
+  /** When it was transmitted over this connection, if it was; Infinity once its answer has come or was found overdue. */
+  transmittedAt: number | undefined;
   readonly id: string;
   readonly session: string;
   readonly data: unknown;
@@ -106,6 +107,11 @@ class Item implements Sending {
 
 /** The pause after a refusal that is not for good, when the server names none, in ms. */
 const PAUSE = 1_000;
+/**
+ * How many messages go before the first of them is answered. All that are unanswered go again over each new connection and
+ * after each refusal: of thousands, more would be repeated than a server takes, and it would never be caught up with.
+ */
+const WINDOW = 64;
 
 /**
  * The messages that are not yet known to be in the log, of all sessions, in the order sent, and the commands that are not
@@ -118,6 +124,8 @@ export class Outbox {
   readonly #page: string;
   #count = 0;
   #items = new Map<string, Item>();
+  /** The messages that wait for an answer, in order: the first of them are under way. */
+  readonly #open = new Set<Item>();
   #adopted = false;
   #paused: Cancel | undefined;
   #watch: Cancel | undefined;
@@ -149,15 +157,15 @@ export class Outbox {
     const size = new TextEncoder().encode(text).length;
     // The server would end the connection over a message that is far too large, and with it all others.
     if (size > max) item.fail(new HoldfastError("too_large", `${size} bytes, at most ${max}`));
-    this.#keep(item);
-    this.#transmit(item);
+    this.#store.put(item.kept());
+    this.#queue(item);
     return item;
   }
 
   /** Asks for something by a command, until it is answered. A page that is reloaded meanwhile asks no more. */
   command(session: string, command: Command): Promise<Ack> {
     const item = this.#make(session, undefined, command);
-    this.#transmit(item);
+    this.#queue(item);
     return item.done;
   }
 
@@ -165,7 +173,8 @@ export class Outbox {
   resend(): void {
     this.#paused?.();
     this.#paused = undefined;
-    for (const item of this.#items.values()) this.#transmit(item);
+    this.#open.clear();
+    for (const item of [...this.#items.values()]) this.#queue(item);
   }
 
   /** The answer of the server, or the entry itself, which may come before it or instead of it. */
@@ -176,9 +185,8 @@ export class Outbox {
     item.error = undefined;
     item.offset = ack.offset;
     item.answer.resolve(ack);
-    if (item.command) this.#items.delete(id);
-    else this.#store.remove(id);
-    this.#changed(item.session);
+    if (!item.command) this.#store.remove(id);
+    this.#over(item);
   }
 
   /** The session's entries reach up to `have`: what stands there need not be shown as under way any more. */
@@ -198,26 +206,25 @@ export class Outbox {
       this.#paused ??= this.#client.env.timer(() => this.resend(), after);
     else {
       item.fail(new HoldfastError(code, msg));
-      if (item.command) this.#items.delete(id);
-      else this.#keep(item);
+      if (!item.command) this.#store.put(item.kept());
+      this.#over(item);
     }
   }
 
   retry(item: Item): void {
+    if (item.state !== "failed" || !this.#items.has(item.id)) return;
     // Its turn is over: what was sent after it has been written.
-    if (item.state !== "failed" || !this.#items.delete(item.id)) return;
-    this.#items.set(item.id, item);
     item.open();
     this.#store.remove(item.id);
-    this.#keep(item);
-    this.#transmit(item);
+    this.#store.put(item.kept());
+    this.#queue(item);
   }
 
   discard(item: Item): void {
     item.answer.reject(new HoldfastError("discarded", "discarded"));
     this.#items.delete(item.id);
     this.#store.remove(item.id);
-    this.#changed(item.session);
+    this.#over(item);
   }
 
   close(): void {
@@ -230,26 +237,47 @@ export class Outbox {
   #make(session: string, data: unknown, command?: Command): Item {
     const { clientId, env } = this.#client;
     const id = `${clientId}:${this.#page}${++this.#count}`;
-    const item = new Item(this, { s: session, id, d: data, a: env.now() }, command);
-    this.#items.set(id, item);
-    return item;
+    return new Item(this, { s: session, id, d: data, a: env.now() }, command);
   }
 
-  #transmit(item: Item): void {
-    const { session: s, id, data, state, command } = item;
-    // Messages wait for each other. Commands do not: a stop is not to stand in line behind what is too much already.
-    if (state !== "pending" || !this.#adopted || (this.#paused && !command)) return;
-    item.transmittedAt = this.#client.env.now();
-    item.probed = false;
-    let first: true | undefined;
-    for (const it of this.#items.values()) {
-      if (it.session !== s || it.command || it.state !== "pending") continue;
+  /** Puts it behind all others. Messages wait for each other; a stop is not to stand in line behind what is too much already. */
+  #queue(item: Item): void {
+    this.#items.delete(item.id);
+    this.#items.set(item.id, item);
+    this.#changed(item.session);
+    if (item.state !== "pending" || !this.#adopted) return;
+    item.transmittedAt = undefined;
+    if (item.command) return this.#write(item, item.command);
+    this.#open.add(item);
+    this.#transmit();
+  }
+
+  #transmit(): void {
+    const before: string[] = [];
+    for (const item of this.#open) {
+      if (this.#paused || before.length >= WINDOW) return;
+      const { session, data } = item;
       // Nothing that the server may have refused for now stands before it.
-      if (it === item) first = true;
-      break;
+      const first = before.includes(session) ? undefined : true;
+      if (!item.transmittedAt) this.#write(item, { t: "send", first, data });
+      before.push(session);
     }
-    this.#client.link.send(command ? { ...command, s, id } : { t: "send", s, id, first, data });
+  }
+
+  #write(item: Item, frame: Bare<CommandFrame | Extract<ClientFrame, { t: "send" }>>): void {
+    const { env, link } = this.#client;
+    item.transmittedAt = env.now();
+    link.send({ ...frame, s: item.session, id: item.id });
     this.#watchOver();
+  }
+
+  /** It needs no answer any more: there is room for another. */
+  #over(item: Item): void {
+    if (item.command) this.#items.delete(item.id);
+    this.#open.delete(item);
+    item.transmittedAt = Infinity;
+    this.#changed(item.session);
+    this.#transmit();
   }
 
   /** An answer that is late while somebody waits for it is the first sign of a connection that is dead. */
@@ -258,17 +286,16 @@ export class Outbox {
     const patience = Math.max(1_000, 3 * link.stats.rtt);
     this.#watch ??= env.timer(() => {
       this.#watch = undefined;
-      const open = [...this.#items.values()].filter((item) => item.state === "pending" && !item.probed);
-      const late = open.filter((item) => env.now() - item.transmittedAt >= patience);
-      for (const item of late) item.probed = true;
-      if (late.length && env.visible()) link.suspect();
-      if (open.length > late.length) this.#watchOver();
+      let late = false;
+      for (const item of this.#items.values()) {
+        const waited = env.now() - (item.transmittedAt ?? Infinity);
+        if (waited >= patience) {
+          item.transmittedAt = Infinity;
+          late = true;
+        } else if (waited > -Infinity) this.#watchOver();
+      }
+      if (late && env.visible()) link.suspect();
     }, patience);
-  }
-
-  #keep(item: Item): void {
-    this.#store.put(item.kept());
-    this.#changed(item.session);
   }
 
   #changed(session: string): void {
@@ -277,12 +304,9 @@ export class Outbox {
 
   /** What an earlier page has left goes before what this one sent meanwhile; what a closed tab has left goes after it. */
   #adopt(kept: readonly Kept[]): void {
-    const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => [it.id, new Item(this, it)] as const);
-    const all = this.#adopted ? [...this.#items, ...left] : [...left, ...this.#items];
-    const waiting = this.#adopted ? left : all;
-    this.#items = new Map(all);
+    const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => new Item(this, it));
+    const early = this.#adopted ? [] : this.#items.values();
     this.#adopted = true;
-    for (const [, item] of waiting) this.#transmit(item);
-    for (const [, { session }] of left) this.#changed(session);
+    for (const item of [...left, ...early]) this.#queue(item);
   }
 }

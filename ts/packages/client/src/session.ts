@@ -204,10 +204,11 @@ export class Session {
   /** @internal */
   take(frame: SessionFrame): void {
     this.#inbox.push(frame);
-    // An act is over when it is answered.
-    if (frame.t === "sub") this.#more = { watch: this.#more.watch };
-    if (frame.t === "sub") this.#catchingUp = frame.outcome !== "denied";
-    if (frame.t === "live") this.#catchingUp = false;
+    if (frame.t === "sub") {
+      // An act is over when it is answered.
+      this.#more = { watch: this.#more.watch };
+      this.#catchingUp = frame.outcome !== "denied";
+    } else if (frame.t === "live") this.#catchingUp = false;
     const { env } = this.#client;
     const flush = () => this.#flush();
     if (this.#catchingUp) this.#flushing ??= env.timer(flush, CATCH_UP_BATCH);

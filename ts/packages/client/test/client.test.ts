@@ -568,6 +568,19 @@ describe("sending", () => {
     expect(texts(chat.entries)).toEqual(["a", "b", "c"]);
   });
 
+  it("sends so many before the first is answered, and the others after it, also over another connection", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    await env.settle();
+    const all = Array.from({ length: 150 }, (_, i) => i);
+    for (const i of all) chat.send(i);
+    expect(server.of("send").length).toBe(64);
+    env.pipe.end(1006);
+    await env.advance(1_000);
+    expect(texts(chat.entries)).toEqual(all);
+    expect([server.of("send").length, chat.outbox.length]).toEqual([64 + 150, 0]);
+  });
+
   it("takes no message of another user for its own", async () => {
     server.refuse = () => ({ code: "rate_limited", after: 1_500 });
     const client = await connected();

@@ -31,8 +31,9 @@ const OPENING = 2_000;
 /** How often to look for what closed tabs have left, in ms; and how long a tab counts as living without locks. */
 const ROUND = 15_000;
 const LIFE = 150_000;
-/** How long a tab has to be gone before its messages are another's, in ms. */
+/** How long a tab has to be gone before its messages are another's, in ms; and how often that is looked at meanwhile. */
 const RELOAD = 3_000;
+const LOOKS = 6;
 
 /** With so many, those that have arrived are taken out of the tab's storage together, after so many ms. */
 const MANY = 50;
@@ -66,8 +67,9 @@ class DurableOutbox implements OutboxStore {
   #tab = "";
   #own: string;
   #n = 0;
-  /** Whether the database has taken what it was given last. */
+  /** Whether the database has taken what it was given last; and whether it was given all that this page has. */
   #safe = false;
+  #whole = false;
 
   #adopt: (kept: readonly Kept[]) => void = () => {};
   #begun = false;
@@ -170,12 +172,13 @@ class DurableOutbox implements OutboxStore {
       return by === this.#tab;
     });
     this.#hand(mine);
-    const dead: string[] = [];
-    for (const tab of tabs) await living.ifDead(tab, () => void dead.push(tab));
-    if (!dead.length) return;
+    let dead = await living.dead(tabs);
     // One that is being reloaded looks the same for a moment. It has its messages in its own order, and this page may not
     // have all of them: some were written when it was left, or are about to be.
-    await new Promise<void>((resolve) => (this.#timer = this.#env.timer(resolve, RELOAD)));
+    for (let looks = 0; dead.length && looks < LOOKS; looks++) {
+      await new Promise<void>((resolve) => (this.#timer = this.#env.timer(resolve, RELOAD / LOOKS)));
+      dead = await living.dead(dead);
+    }
     for (const tab of dead) {
       await living.ifDead(tab, async () => this.#closed || this.#hand(await this.#take(({ by }) => by === tab)));
     }
@@ -222,20 +225,24 @@ class DurableOutbox implements OutboxStore {
   #writeAll(): void {
     for (const row of this.#rows.values()) this.#rows.set(row.id, this.#mine(row));
     this.#spill();
+    this.#whole = true;
     this.#write(...this.#rows.keys());
   }
 
-  /** Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. */
+  /**
+   * Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. A later
+   * message is not written while earlier ones are missing there: a tab that took them over would send it before those.
+   */
   #write(...ids: readonly string[]): void {
-    const transaction = this.#db.begin("readwrite");
-    if (!transaction) return void (this.#safe = false);
+    const transaction = this.#whole ? this.#db.begin("readwrite") : undefined;
+    if (!transaction) return void (this.#safe = this.#whole = false);
     for (const id of ids) {
       const row = this.#rows.get(id);
       const store = transaction.objectStore(STORE);
       if (row) store.put(row);
       else store.delete(id);
     }
-    transaction.onabort = () => (this.#safe = false);
+    transaction.onabort = () => (this.#safe = this.#whole = false);
     transaction.oncomplete = () => (this.#safe = true);
     // Else the transaction would stay open for what this page does next, and it may be killed before.
     transaction.commit?.();

@@ -31,6 +31,13 @@ export class Living {
     });
   }
 
+  /** Those whose name nobody has at the moment. */
+  async dead(tabs: Iterable<string>): Promise<readonly string[]> {
+    const dead: string[] = [];
+    for (const tab of tabs) await this.ifDead(tab, () => dead.push(tab));
+    return dead;
+  }
+
   /** Runs something if nobody has the name, and keeps it from being taken meanwhile. */
   async ifDead(tab: string, run: () => unknown): Promise<void> {
     await this.#locks.request(this.#prefix + tab, { ifAvailable: true }, (lock) => (lock ? run() : undefined));

@@ -244,6 +244,50 @@ describe("two tabs", () => {
     expect([next.adopted, two.adopted]).toEqual([["a"], []]);
   });
 
+  it("of which one is reloaded twice, each time when the other one looks, leave it what it has", async () => {
+    const browser = new FakeBrowser();
+    const [one, two] = [browser.page(), browser.page()];
+    (await opened(one, browser)).put(kept("a"));
+    await opened(two, browser);
+    await browser.advance(14_500);
+    const next = one.reload();
+    await browser.advance(1_000);
+    await opened(next, browser);
+    await browser.advance(1_500);
+    const last = next.reload();
+    await browser.advance(1_500);
+    await opened(last, browser);
+    await browser.advance(8_000);
+    expect([last.adopted, two.adopted]).toEqual([["a"], []]);
+  });
+
+  it("of which one is closed while it is loaded: what the other one takes on begins with the first, and leaves none out", async () => {
+    const taken = new Set<number>();
+    for (let turns = 0; turns < 40; turns++) {
+      const browser = new FakeBrowser();
+      const page = browser.page();
+      const before = await opened(page, browser);
+      before.put(kept("a"));
+      await browser.rest();
+      // These wait for another tab's transaction when the page is left: they are in the tab's storage alone.
+      browser.busy = true;
+      for (const id of ["b", "c"]) before.put(kept(id));
+      const next = page.reload();
+      browser.busy = false;
+      const store = next.open();
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      for (let turn = 0; turn < turns / 8; turn++) await new Promise((resolve) => setImmediate(resolve));
+      store.put(kept("d"));
+      next.kill();
+      const heir = browser.page();
+      await opened(heir, browser);
+      await browser.advance(25_000);
+      expect(heir.adopted).toEqual(["a", "b", "c", "d"].slice(0, heir.adopted.length));
+      taken.add(heir.adopted.length);
+    }
+    expect([...taken].sort()).toEqual([1, 4]);
+  });
+
   it("of two users see nothing of each other", async () => {
     const browser = new FakeBrowser();
     const [anna, bob] = [browser.page(), browser.page()];

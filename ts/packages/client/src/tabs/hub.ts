@@ -2,7 +2,7 @@ import type { Cancel, Env } from "../env/env.ts";
 import type { Link, OwnedFrame } from "../link.ts";
 import { withPage } from "../older.ts";
 import { apply, asked, cursorOf, cut, type SessionState, UNREAD } from "../session-state.ts";
-import type { ClientFrame, EntryItem, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
+import type { ClientFrame, EntryItem, ErrFrame, PageFrame, RunItem, SessionFrame, StopItem, SubItem } from "../wire.ts";
 import { answer } from "./answer.ts";
 import type { Wanted } from "./reading.ts";
 
@@ -80,6 +80,8 @@ export class Hub {
   #toldAt = 0;
   #telling: Cancel | undefined;
   #joining: { readonly tab: string; readonly frames: OwnedFrame[] } | undefined;
+  /** Sessions in which a message was refused for now, and the tabs that have begun again since, with their first. */
+  readonly #refused = new Map<string, readonly [refusal: ErrFrame, begun: Set<string>]>();
 
   constructor(env: Pick<Env, "now" | "soon" | "timer">, client: string, owner: HubOwner) {
     this.#env = env;
@@ -116,6 +118,8 @@ export class Hub {
   }
 
   cut(): void {
+    // Over the next connection each tab sends all that it has.
+    this.#refused.clear();
     for (const room of this.#rooms.values()) {
       room.state = cut(room.state);
       room.page = undefined;
@@ -135,16 +139,19 @@ export class Hub {
           if (tab) this.#owner.tell([page], tab);
           else this.#paged(page);
         });
-      case "err":
-        if (frame.re === "page") {
+      case "err": {
+        const { re, s, after, code, msg } = frame;
+        if (re === "page") {
           return this.#routed(frame.id ?? "", (tab, id) => {
             if (tab) this.#owner.tell([{ ...frame, id }], tab);
-            else this.#unpaged(frame.s);
+            else this.#unpaged(s);
           });
         }
-        if (frame.re !== "sub" || !frame.s) break;
-        if (frame.after) return this.#again(frame.s, frame.after);
-        return this.frame({ t: "sub", s: frame.s, outcome: "denied", code: frame.code, msg: frame.msg });
+        if (re === "send" && s && after) this.#refused.set(s, [frame, new Set()]);
+        if (re !== "sub" || !s) break;
+        if (after) return this.#again(s, after);
+        return this.frame({ t: "sub", s, outcome: "denied", code, msg });
+      }
       case "ack":
       case "signal":
       case "windows":
@@ -199,12 +206,25 @@ export class Hub {
       }
       case "page":
         return this.line.send({ ...frame, id: `${tab}/${frame.id}` });
+      case "send":
+        return this.#message(tab, frame);
       case "signal":
         // The server tells the other connections; the other tabs on this one are told here.
         this.#broadcast({ ...frame, u: this.line.stats.user, c: client });
     }
-    // A send may be the first of its tab; the line has those of others.
-    this.line.send({ ...frame, first: undefined } as ClientFrame);
+    this.line.send(frame);
+  }
+
+  /**
+   * Keeps each tab's messages in order where one in the session was refused for now. The server lets none in after it, until
+   * that one or a first one comes, but cannot know which tab a message is from. So each tab has to begin again: what it had
+   * sent before it heard of that is refused here, lest it be let in before what was.
+   */
+  #message(tab: string, frame: Extract<ClientFrame, { t: "send" }>): void {
+    const [refusal, begun] = this.#refused.get(frame.s) ?? [];
+    if (refusal && !frame.first && !begun?.has(tab)) return this.#reply(tab, [{ ...refusal, id: frame.id }]);
+    this.line.send({ ...frame, first: begun?.size === 0 || undefined });
+    begun?.add(tab);
   }
 
   /** Answers those who have waited for too long, and leaves those who are gone. */

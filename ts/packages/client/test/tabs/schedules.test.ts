@@ -17,6 +17,8 @@ type Deed =
   | "deafen"
   | "cut"
   | "send"
+  | "burst"
+  | "refuse"
   | "append"
   | "run"
   | "end"
@@ -39,6 +41,10 @@ const deeds: readonly Deed[] = [
   "cut",
   "send",
   "send",
+  "burst",
+  "burst",
+  "refuse",
+  "refuse",
   "append",
   "append",
   "run",
@@ -118,6 +124,8 @@ class Schedule {
         await this.world.advance(2_000);
         this.world.server.up = true;
         return;
+      case "refuse":
+        return void (this.world.server.refusals = 3);
       case "deafen":
         // One is enough: two that hear nobody are two alone.
         if (tab && !this.world.living.some(({ deaf }) => deaf)) tab.deaf = true;
@@ -129,11 +137,10 @@ class Schedule {
   #toTab(deed: Deed, tab: Tab): void {
     const { frozen, visible } = tab;
     switch (deed) {
-      case "send": {
-        if (frozen) return;
-        const text = `s${++this.#count}`;
-        return void this.#sent.push({ tab, text, sending: tab.chat.send(text) });
-      }
+      case "send":
+        return frozen ? undefined : this.#send(tab, 1);
+      case "burst":
+        return frozen ? undefined : this.#send(tab, 5);
       // A browser freezes only what nobody sees, and shows only what runs.
       case "freeze":
         return visible || frozen ? undefined : tab.freeze();
@@ -153,6 +160,13 @@ class Schedule {
       case "close":
       case "crash":
         return tab[deed]();
+    }
+  }
+
+  #send(tab: Tab, times: number): void {
+    for (; times > 0; times--) {
+      const text = `s${++this.#count}`;
+      this.#sent.push({ tab, text, sending: tab.chat.send(text) });
     }
   }
 

@@ -8,6 +8,8 @@ type Hello = Extract<ClientFrame, { t: "hello" }>;
 export class Conn {
   readonly events: PipeEvents;
   readonly reading = new Map<string, () => void>();
+  /** Of a session, the message that was refused for now: until it or a first one comes, none is let in. */
+  readonly held = new Map<string, string>();
   hello: Hello | undefined;
   attached = false;
   over = false;
@@ -51,6 +53,9 @@ export class TabServer {
   attaches = 0;
   refused = 0;
   up = true;
+  /** How many messages that it could take are refused for now, and when they may come again, in ms. */
+  refusals = 0;
+  after = 1_000;
   /** Ends a connection with the code that this gives for its token. */
   refuses: (token: string) => number | undefined = () => undefined;
   readonly #now: () => number;
@@ -91,6 +96,9 @@ export class TabServer {
         return void conn.reading.delete(frame.s);
       case "send": {
         const { s, id, data } = frame;
+        if (this.#refuses(conn, frame)) {
+          return conn.say({ t: "err", re: "send", s, id, code: "rate_limited", msg: "wait", after: this.after });
+        }
         this.sends.push(id);
         const { o, g, dup } = this.log(s).append("message", data, { id, u: conn.user, c: conn.hello?.client ?? "" });
         return conn.say({ t: "ack", s, id, o, g, at: this.#now(), ...(dup && { dup }) });
@@ -119,6 +127,16 @@ export class TabServer {
       case "bye":
         return conn.gone();
     }
+  }
+
+  #refuses({ held }: Conn, { s, id, first }: Extract<ClientFrame, { t: "send" }>): boolean {
+    const waits = held.get(s);
+    if (waits !== undefined && waits !== id && !first) return true;
+    held.delete(s);
+    if (!this.refusals) return false;
+    this.refusals--;
+    held.set(s, id);
+    return true;
   }
 
   #attach(conn: Conn, { gen, subs }: { gen: number; subs: Hello["subs"] }): void {

@@ -69,6 +69,23 @@ describe("sending", () => {
     expect(two.data).toEqual(["old", "a", "b"]);
   });
 
+  it("keeps each one's order where one is refused for now, and the next one is under way already", async () => {
+    const { world, all } = await windows(2);
+    const [leader, two] = all as [Tab, Tab];
+    world.bus = 700;
+    world.server.refusals = 1;
+    world.server.after = 300;
+    two.chat.send("x");
+    await world.advance(450);
+    two.chat.send("y");
+    await world.advance(240);
+    // It is refused, and so is "x" after it. When it comes again, the server takes all; "y" is under way to the leader then.
+    leader.chat.send("a");
+    await world.advance(5_000);
+    const order = two.data.filter((data) => data !== "a");
+    expect([order, leader.data]).toEqual([["old", "x", "y"], two.data]);
+  });
+
   it("a stop from any tab reaches the run in all, as that tab's, and is in it for whoever comes later", async () => {
     const { world, all } = await windows(3);
     const [, two] = all as [Tab, Tab, Tab];
