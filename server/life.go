@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/store/driver"
 )
 
 // Run serves until ctx ends, then lets the connections leave and stops everything. It returns the first fault of a part
@@ -68,6 +69,7 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	}
 	if succeeded {
 		s.handOver(ctx, stopParts)
+		s.seeOff(ctx, spread)
 	}
 	for _, l := range s.lanes {
 		l.Leave(spread)
@@ -93,6 +95,33 @@ func (s *Server) handOver(ctx context.Context, stopParts func()) {
 	}
 	s.opts.Logger.Info("let go of the store", "stopping", stopped.Round(time.Millisecond), "closed", closed.Round(time.Millisecond),
 		"taken", time.Since(began).Round(time.Millisecond))
+}
+
+// seeOff tells the clients to go to the server that has the store now, one after the other, while they are shown here what is
+// written there: thousands who go at once wait for each other. Whoever is left is told so after it.
+func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
+	if s.opts.Relay == nil {
+		return
+	}
+	// Half of what is left is for those who do not go by themselves.
+	if end, bounded := ctx.Deadline(); bounded {
+		spread = min(spread, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var relay, lanes sync.WaitGroup
+	relay.Go(func() { // ends with ctx, and is waited for below
+		defer cancel()
+		if err := s.opts.Relay(ctx, func(ch driver.Change) { s.hub.Publish(&ch) }); err != nil {
+			s.opts.Logger.Warn("what the other server writes cannot be shown here; all clients are told to go", "err", err)
+		}
+	})
+	for _, l := range s.lanes {
+		lanes.Go(func() { l.SeeOff(ctx, spread) })
+	}
+	lanes.Wait()
+	cancel()
+	relay.Wait()
 }
 
 // takenTime is how long another server's opening of the store is waited for; it takes some milliseconds.

@@ -82,7 +82,8 @@ type Options struct {
 	// Default: 30 days. Negative: for ever.
 	RevocationAge time.Duration
 	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
-	// served, if there is a Successor, and the rest after they were told to go. Default: 5 s.
+	// served, if there is a Successor, at most half of the rest while they go to it, if there is a Relay, and what is left after they
+	// were told to go. Default: 5 s.
 	Drain time.Duration
 	// Successor is asked when Run's context has ended: whether another server takes this one's place now, so that clients can
 	// have a connection there stand by before this one lets go of the store. It may wait, until ctx ends, for that one to take
@@ -91,6 +92,10 @@ type Options struct {
 	// Taken is called when this server has let go of the store, and returns when the Successor has opened it, or ctx ends, after half
 	// a second. Default: clients are told to go there at once.
 	Taken func(ctx context.Context)
+	// Relay is called after Taken: it calls changed with all that the other server has committed since it has the store, in the
+	// order of commit within each session, until ctx ends. Meanwhile clients are still shown everything here, and are told to go one
+	// after the other; when it returns before that, because it cannot do it, the rest of them at once. Default: all at once.
+	Relay func(ctx context.Context, changed func(driver.Change)) error
 
 	// MaxData bounds the data of one message, in bytes. Default: 256 KiB; at most 1008 KiB. Each connection can make the
 	// server hold that much at a time.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -25,6 +26,10 @@ import (
 	"github.com/holdfast/holdfast/client"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/faults"
+	"github.com/holdfast/holdfast/internal/relay"
+	"github.com/holdfast/holdfast/internal/revocation"
+	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/store/pebble"
 )
 
 // stream is a session with a run that grows all the time.
@@ -359,6 +364,9 @@ func TestRollingRestart(t *testing.T) {
 	done()
 	watch.Wait()
 	came.check(t, p.out.String(), clients)
+	if said := p.out.String(); strings.Contains(said, "level=WARN") {
+		t.Error("the old process could not see its clients off")
+	}
 	a.awaitLive(began)
 	<-time.After(time.Second) // and a little more
 	a.check()
@@ -371,6 +379,38 @@ func TestRollingRestart(t *testing.T) {
 	}
 	if res, err := http.Get(next.url("/readyz")); err != nil || res.StatusCode != http.StatusNoContent {
 		t.Errorf("the new process is not ready: %v", err)
+	}
+}
+
+// A process that leaves hears of what is written, and not of what is revoked: that ends it at once for the clients that it has still.
+func TestARevocationEndsTheRelay(t *testing.T) {
+	dir := t.TempDir()
+	db, err := pebble.Open(pebble.Options{Dir: filepath.Join(dir, "store")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := (&successor{dir: dir, log: slog.New(slog.DiscardHandler)}).passOn(db)
+	defer passed.Close()
+	stop := passed.Watch(func(driver.Change) {})
+	defer stop()
+	heard, ended := make(chan driver.Change, 1), make(chan error, 1)
+	go func() {
+		ended <- relay.Follow(t.Context(), filepath.Join(dir, relayFile), func(ch driver.Change) { heard <- ch })
+	}()
+	for _, name := range []string{"a consumer's", revocation.Prefix + "r1"} {
+		op := driver.Append{Entries: []driver.NewEntry{{Kind: holdfast.KindMessage}}}
+		if _, err := passed.Apply(t.Context(), "chat", op); err != nil {
+			t.Fatal(err)
+		}
+		if ch := <-heard; ch.Session != "chat" || len(ch.Items) != 1 {
+			t.Fatalf("it is told %v", ch)
+		}
+		if err := passed.SetConsumer(t.Context(), name, "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-ended; holdfast.CodeOf(err) != holdfast.CodeUnavailable {
+		t.Errorf("it ended with %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/relay"
 	"github.com/holdfast/holdfast/internal/stranger"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store"
@@ -125,6 +127,9 @@ func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger
 	}
 	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
 	o.Taken = func(ctx context.Context) { awaitTaken(ctx, n.data) }
+	o.Relay = func(ctx context.Context, changed func(driver.Change)) error {
+		return relay.Follow(ctx, filepath.Join(n.data, relayFile), changed)
+	}
 	trusted, err := n.front.proxies()
 	if err != nil {
 		return nil, err

@@ -12,21 +12,25 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/relay"
+	"github.com/holdfast/holdfast/internal/revocation"
 	"github.com/holdfast/holdfast/store/driver"
 	"github.com/holdfast/holdfast/store/pebble"
 	"github.com/holdfast/holdfast/store/pending"
 )
 
-// A process takes over from another one that has the store, through two files in the data folder:
+// A process takes over from another one that has the store, through three files in the data folder:
 //
 //	successor   locked by the one that waits, for as long as it does; holds its address once it takes connections
 //	leaving     made by the one that leaves, when it knows that somebody waits
+//	relay       what the one that took over has committed since, until the other has no clients any more; see package relay
 //
 // The one that leaves has its clients stand by at the other, then lets go of the store; the other opens it, and they go on
-// there. A lock ends with its process, however that ends, so neither file can mislead for longer.
+// there. A lock ends with its process, however that ends, so none of the files can mislead for longer.
 const (
 	successorFile = "successor"
 	leavingFile   = "leaving"
+	relayFile     = "relay"
 	// lookEvery is how often one process looks what the other has done: files tell nobody.
 	lookEvery = 2 * time.Millisecond
 	// arriveTime is how long the one that leaves waits for the other to take connections.
@@ -44,6 +48,7 @@ func successorOf(ctx context.Context, dir string) bool {
 	if free, err := lockFile(f); free || err != nil {
 		return false // a lock that was got goes with the file
 	}
+	_ = os.Remove(filepath.Join(dir, relayFile)) // of a process that ended before its time
 	leaving := filepath.Join(dir, leavingFile)
 	if err := os.WriteFile(leaving, nil, 0o600); err != nil {
 		return false
@@ -148,9 +153,50 @@ func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error
 	case err != nil:
 		return nil, err
 	}
+	passed := s.passOn(db)
 	tidyTakeOver(s.dir)
 	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond), "opening", time.Since(opened).Round(time.Millisecond))
-	return db, nil
+	return passed, nil
+}
+
+// passOn has all that is committed from now on passed on to the other process, for the clients that it has still. Without that
+// they all come at once.
+func (s *successor) passOn(db *pebble.Driver) driver.Driver {
+	w, err := relay.Create(filepath.Join(s.dir, relayFile))
+	if err != nil {
+		s.log.Warn("what is written cannot be passed on to the process that leaves; its clients come at once", "err", err)
+		return db
+	}
+	return &passingOn{db, w}
+}
+
+// passingOn is a store that passes on what it commits.
+type passingOn struct {
+	*pebble.Driver
+	relay *relay.Writer
+}
+
+// Watch implements driver.Driver.
+func (p *passingOn) Watch(fn func(driver.Change)) (stop func()) {
+	return p.Driver.Watch(func(ch driver.Change) {
+		p.relay.Pass(ch)
+		fn(ch)
+	})
+}
+
+// SetConsumer implements driver.Driver. A revocation is not for readers to be told, and the process that leaves would not hear of
+// it: its clients have to come.
+func (p *passingOn) SetConsumer(ctx context.Context, name, value string) error {
+	if strings.HasPrefix(name, revocation.Prefix) {
+		defer p.relay.End()
+	}
+	return p.Driver.SetConsumer(ctx, name, value)
+}
+
+// Close implements driver.Driver.
+func (p *passingOn) Close() error {
+	p.relay.Close()
+	return p.Driver.Close()
 }
 
 // tidyTakeOver removes what an earlier take-over left. Whoever has the store calls it.

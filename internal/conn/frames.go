@@ -278,6 +278,10 @@ func (c *Conn) find(id holdfast.SessionID) int {
 }
 
 func (c *Conn) refuse(re wire.Type, s holdfast.SessionID, id string, err error) {
+	if holdfast.CodeOf(err) == holdfast.CodeUnavailable && c.lane.isLeaving() {
+		c.leave(0) // who asks for what only the next server can do goes there now, and asks again
+		return
+	}
 	if code := holdfast.CodeOf(err); code == holdfast.CodeInternal || code == holdfast.CodeUnavailable {
 		c.cfg.Logger.Error("a client's request failed", "re", re, "session", s, "conn", c.id, "err", err)
 	}

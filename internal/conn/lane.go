@@ -121,6 +121,34 @@ func (l *Lane) Leave(spread time.Duration) {
 	}
 }
 
+// seeOffEvery is how far apart clients are told to go that are to go one after the other.
+const seeOffEvery = 5 * time.Millisecond
+
+// SeeOff tells the lane's connections to come back, one after the other within a time, while they are still shown what happens.
+// It returns when all were told, or ctx ends.
+func (l *Lane) SeeOff(ctx context.Context, within time.Duration) {
+	l.mu.Lock()
+	all := slices.Clone(l.conns)
+	l.mu.Unlock()
+	began := time.Now()
+	tick := time.NewTicker(seeOffEvery)
+	defer tick.Stop()
+	for told := 0; told < len(all); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		due := len(all)
+		if took := time.Since(began); took < within {
+			due = int(float64(len(all)) * took.Seconds() / within.Seconds())
+		}
+		for ; told < due; told++ {
+			all[told].leave(0)
+		}
+	}
+}
+
 func (l *Lane) remove(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -33,7 +33,8 @@ func (c *Conn) awaitStore(ctx context.Context) bool {
 	return false
 }
 
-// Leaving tells the lane that the server is about to say goodbye: from now on a store that cannot be read is none's fault.
+// Leaving tells the lane that the server is about to say goodbye: from now on a store that cannot be used is none's fault, and
+// who needs it is told to go.
 func (l *Lane) Leaving() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -189,6 +189,10 @@ func (st *stage) do(line string) {
 		rule, err := holdfast.ParseConnectionRule(what)
 		st.must(err)
 		st.cfg.SetRules(append(st.cfg.Rules(), rule))
+	case "server": // lets go D: the store is another one's, what that writes is shown here still, and clients go one after the other
+		d, err := time.ParseDuration(strings.TrimPrefix(what, "lets go "))
+		st.must(err)
+		st.letGo(d)
 	case "wait":
 		d, err := time.ParseDuration(what)
 		st.must(err)
@@ -200,6 +204,15 @@ func (st *stage) do(line string) {
 	default:
 		st.client(who, what)
 	}
+}
+
+func (st *stage) letGo(within time.Duration) {
+	closed := memory.New(memory.Options{})
+	st.must(closed.Close())
+	st.cfg.Log = closed
+	lane := st.cfg.Lanes[0]
+	lane.Leaving()
+	st.done.Go(func() { lane.SeeOff(st.ctx, within) })
 }
 
 func (st *stage) must(err error) {

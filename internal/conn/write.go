@@ -319,7 +319,8 @@ func (c *Conn) catchUp(ctx context.Context, s *sub, most int) (tail.Batch, error
 	defer func() { <-c.lane.reads }()
 	b, err := s.reader.CatchUp(ctx, c.cfg.Log, most)
 	if err != nil && (c.ending() || c.lane.isLeaving()) {
-		return tail.Batch{}, nil // the store is closed, and the goodbye is here or on its way
+		c.leave(0) // the store is another one's now, and what is missing here is there
+		return tail.Batch{}, nil
 	}
 	if err != nil {
 		c.cfg.Logger.Error("reading a session failed", "session", s.reader.Tail().Session(), "err", err)

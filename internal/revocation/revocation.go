@@ -93,8 +93,8 @@ type Store interface {
 }
 
 const (
-	// prefix is of the names under which rules are stored.
-	prefix = "holdfast:revocation:"
+	// Prefix is of the names under which rules are stored.
+	Prefix = "holdfast:revocation:"
 	// MaxRules is how many there may be: each is looked at with each token.
 	MaxRules = 10_000
 )
@@ -137,7 +137,7 @@ func (b *Book) Load(ctx context.Context) error {
 	var all []Rule
 	after := ""
 	for {
-		found, err := b.store.Consumers(ctx, prefix, after, 1000)
+		found, err := b.store.Consumers(ctx, Prefix, after, 1000)
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (b *Book) Add(ctx context.Context, r Rule) (Rule, error) {
 	if err != nil {
 		return r, holdfast.Wrap(holdfast.CodeInternal, err, "the revocation cannot be encoded")
 	}
-	if err := b.store.SetConsumer(ctx, prefix+r.ID, string(value)); err != nil {
+	if err := b.store.SetConsumer(ctx, Prefix+r.ID, string(value)); err != nil {
 		return r, err
 	}
 	b.turnLocked(append(slices.Clone(b.page.Load().rules), r))
@@ -187,7 +187,7 @@ func (b *Book) Remove(ctx context.Context, id string) (bool, error) {
 	if i < 0 {
 		return false, nil
 	}
-	if err := b.store.SetConsumer(ctx, prefix+id, ""); err != nil {
+	if err := b.store.SetConsumer(ctx, Prefix+id, ""); err != nil {
 		return false, err
 	}
 	b.turnLocked(slices.Delete(all, i, i+1))
