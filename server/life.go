@@ -103,7 +103,8 @@ func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 	if s.opts.Relay == nil {
 		return
 	}
-	// Half of what is left is for those who do not go by themselves.
+	// Those that stand by are not kept for ever, and half of what is left is for those who do not go by themselves.
+	spread = min(spread, s.opts.HelloTimeout/4)
 	if end, bounded := ctx.Deadline(); bounded {
 		spread = min(spread, time.Until(end)/2)
 	}

@@ -154,7 +154,7 @@ func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error
 		return nil, err
 	}
 	passed := s.passOn(db)
-	tidyTakeOver(s.dir)
+	tidyTakeOver(s.dir, leavingFile)
 	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond), "opening", time.Since(opened).Round(time.Millisecond))
 	return passed, nil
 }
@@ -199,10 +199,12 @@ func (p *passingOn) Close() error {
 	return p.Driver.Close()
 }
 
-// tidyTakeOver removes what an earlier take-over left. Whoever has the store calls it.
-func tidyTakeOver(dir string) {
-	if err := os.Remove(filepath.Join(dir, leavingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		slog.Warn("a file of an earlier take-over cannot be removed", "err", err)
+// tidyTakeOver removes files of an earlier take-over. Whoever has the store calls it.
+func tidyTakeOver(dir string, files ...string) {
+	for _, name := range files {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			slog.Warn("a file of an earlier take-over cannot be removed", "err", err)
+		}
 	}
 }
 
@@ -217,7 +219,7 @@ func (n *nodeSettings) claim(ctx context.Context, log *slog.Logger) (driver.Driv
 		if err != nil {
 			return nil, nil, errors.Join(err, l.Close())
 		}
-		tidyTakeOver(n.data)
+		tidyTakeOver(n.data, leavingFile, relayFile)
 		return db, l, nil
 	}
 	s, err := queueFor(n.data, log)
