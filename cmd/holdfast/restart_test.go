@@ -401,7 +401,7 @@ func TestARevocationEndsTheRelay(t *testing.T) {
 	go func() {
 		ended <- relay.Follow(t.Context(), filepath.Join(dir, relayFile), func(ch driver.Change) { heard <- ch })
 	}()
-	for _, name := range []string{"a consumer's", revocation.Prefix + "r1"} {
+	for _, set := range [][2]string{{"a consumer's", "{}"}, {revocation.Prefix + "r0", ""}, {revocation.Prefix + "r1", "{}"}} {
 		op := driver.Append{Entries: []driver.NewEntry{{Kind: holdfast.KindMessage}}}
 		if _, err := passed.Apply(t.Context(), "chat", op); err != nil {
 			t.Fatal(err)
@@ -409,7 +409,7 @@ func TestARevocationEndsTheRelay(t *testing.T) {
 		if ch := <-heard; ch.Session != "chat" || len(ch.Items) != 1 {
 			t.Fatalf("it is told %v", ch)
 		}
-		if err := passed.SetConsumer(t.Context(), name, "{}"); err != nil {
+		if err := passed.SetConsumer(t.Context(), set[0], set[1]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -153,7 +153,10 @@ func (s *successor) open(ctx context.Context, open func() (*pebble.Driver, error
 	case err != nil:
 		return nil, err
 	}
-	passed := s.passOn(db)
+	passed := driver.Driver(db)
+	if _, err := os.Stat(filepath.Join(s.dir, leavingFile)); err == nil { // one that was killed has no clients
+		passed = s.passOn(db)
+	}
 	tidyTakeOver(s.dir, leavingFile)
 	s.log.Info("took over the store", "waited", time.Since(began).Round(time.Millisecond), "opening", time.Since(opened).Round(time.Millisecond))
 	return passed, nil
@@ -187,7 +190,7 @@ func (p *passingOn) Watch(fn func(driver.Change)) (stop func()) {
 // SetConsumer implements driver.Driver. A revocation is not for readers to be told, and the process that leaves would not hear of
 // it: its clients have to come.
 func (p *passingOn) SetConsumer(ctx context.Context, name, value string) error {
-	if strings.HasPrefix(name, revocation.Prefix) {
+	if value != "" && strings.HasPrefix(name, revocation.Prefix) {
 		defer p.relay.End()
 	}
 	return p.Driver.SetConsumer(ctx, name, value)

@@ -21,12 +21,17 @@ import (
 )
 
 const (
+	// format is of what is passed on. It grows with every change of [driver.Change] and what is in it: what one side does not know it
+	// would leave out, and its clients would never be told.
+	format = 1
 	// lookEvery is how often the reader looks for more: a file tells nobody.
 	lookEvery = 2 * time.Millisecond
 	// room is how many changes may wait to be written. A disk that is slower ends the relay, and holds nothing up.
 	room = 16 << 10
-	// longest is how long a relay lasts at most: the reader may be gone without having removed the file.
+	// longest is how long a relay lasts at most, and largest how many bytes it has: the reader may be gone without having removed the
+	// file, or never have been there.
 	longest = 30 * time.Second
+	largest = 64 << 20
 	// checkEvery is how often the writer looks whether the file is still wanted.
 	checkEvery = 100 * time.Millisecond
 )
@@ -36,14 +41,14 @@ type Writer struct {
 	// Static.
 	path string
 	file *os.File
+	// over is closed when the relay has ended, done when the goroutine that writes has: after that, when the file is not wanted any
+	// more, or after longest.
+	over, done chan struct{}
 
 	// Guarded by mu.
 	mu sync.Mutex
 	// change is nil when the relay has ended: what is passed on then goes nowhere.
 	change chan driver.Change
-
-	// done is closed when the goroutine that writes has ended: after End, when the file is not wanted any more, or after longest.
-	done chan struct{}
 }
 
 // Create begins a relay in place of any that an earlier process left.
@@ -56,9 +61,13 @@ func Create(path string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{path: path, file: f, change: make(chan driver.Change, room), done: make(chan struct{})}
+	w := newWriter(path, f, room)
 	go w.run(w.change) // waited for by Close
 	return w, nil
+}
+
+func newWriter(path string, f *os.File, room int) *Writer {
+	return &Writer{path: path, file: f, over: make(chan struct{}), done: make(chan struct{}), change: make(chan driver.Change, room)}
 }
 
 // Pass passes a change on. It does not wait.
@@ -76,7 +85,7 @@ func (w *Writer) Pass(ch driver.Change) {
 	}
 }
 
-// End ends the relay: the other side is to have no clients any more.
+// End ends the relay: the other side is to have no clients any more. What was not passed on yet is not.
 func (w *Writer) End() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,9 +94,8 @@ func (w *Writer) End() {
 
 func (w *Writer) endLocked() {
 	if w.change != nil {
-		close(w.change)
 		w.change = nil
-		_ = os.Remove(w.path)
+		close(w.over)
 	}
 }
 
@@ -100,26 +108,60 @@ func (w *Writer) Close() {
 func (w *Writer) run(change <-chan driver.Change) {
 	defer close(w.done)
 	defer w.End()
-	defer w.file.Close()
-	out := bufio.NewWriter(w.file)
-	enc := gob.NewEncoder(out)
-	over := time.NewTimer(longest)
-	defer over.Stop()
+	defer func() { removeIfSame(w.file, w.path); _ = w.file.Close() }()
+	left := time.NewTimer(longest)
+	defer left.Stop()
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	out := bufio.NewWriter(&bounded{w.file, largest})
+	enc := gob.NewEncoder(out)
+	if enc.Encode(format) != nil {
+		return
+	}
 	for {
 		select {
-		case ch, more := <-change:
-			if !more || enc.Encode(&ch) != nil || len(change) == 0 && out.Flush() != nil {
+		case ch := <-change:
+			if enc.Encode(&ch) != nil || len(change) == 0 && out.Flush() != nil {
 				return
 			}
 		case <-check.C:
-			if _, err := os.Stat(w.path); err != nil {
+			if !same(w.file, w.path) {
 				return
 			}
-		case <-over.C:
+		case <-w.over:
+			return
+		case <-left.C:
 			return
 		}
+	}
+}
+
+// bounded takes no more than so many bytes.
+type bounded struct {
+	to   io.Writer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return b.to.Write(p)
+}
+
+// same reports whether the file is the one that stands at the path: another process may have begun another relay.
+func same(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+func removeIfSame(f *os.File, path string) {
+	if same(f, path) {
+		_ = os.Remove(path)
 	}
 }
 
@@ -130,26 +172,27 @@ func Follow(ctx context.Context, path string, fn func(driver.Change)) error {
 	if err != nil {
 		return holdfast.Wrap(holdfast.CodeUnavailable, err, "there is no relay")
 	}
-	defer func() {
-		_ = f.Close()
-		_ = os.Remove(path)
-	}()
+	defer func() { removeIfSame(f, path); _ = f.Close() }()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	dec := gob.NewDecoder(bufio.NewReader(&follower{ctx: ctx, file: f, path: path, tick: tick.C}))
-	for {
-		var ch driver.Change
-		if err := dec.Decode(&ch); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return holdfast.Wrap(holdfast.CodeUnavailable, err, "the relay has ended")
-		}
-		fn(ch)
+	var is int
+	if err = dec.Decode(&is); err == nil && is != format {
+		err = errors.New("it is of another version")
 	}
+	for err == nil && ctx.Err() == nil {
+		var ch driver.Change
+		if err = dec.Decode(&ch); err == nil {
+			fn(ch)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return holdfast.Wrap(holdfast.CodeUnavailable, err, "the relay has ended")
 }
 
-// follower reads a file, and at its end waits for more.
+// follower reads a file, and at its end waits for more. It has ended when the file is not there any more, whatever is left to read.
 type follower struct {
 	ctx  context.Context
 	file *os.File
@@ -160,16 +203,26 @@ type follower struct {
 func (f *follower) Read(p []byte) (int, error) {
 	for {
 		n, err := f.file.Read(p)
-		if n > 0 || err != io.EOF {
+		if err != nil && err != io.EOF {
 			return n, err
 		}
-		select {
-		case <-f.tick:
-		case <-f.ctx.Done():
+		if n > 0 {
+			select {
+			case <-f.tick:
+			default:
+				return n, nil
+			}
+		} else {
+			select {
+			case <-f.tick:
+			case <-f.ctx.Done():
+			}
+		}
+		if f.ctx.Err() != nil || !same(f.file, f.path) {
 			return 0, io.EOF
 		}
-		if _, err := os.Stat(f.path); err != nil {
-			return 0, io.EOF
+		if n > 0 {
+			return n, nil
 		}
 	}
 }

@@ -1,9 +1,12 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,12 +134,58 @@ func TestAWriterThatEndsSaysSo(t *testing.T) {
 
 // What cannot be written in time ends the relay: a change left out would be a hole.
 func TestAWriterThatIsTooSlowEnds(t *testing.T) {
-	w := &Writer{path: filepath.Join(t.TempDir(), "relay"), change: make(chan driver.Change, 2), done: make(chan struct{})}
+	w := newWriter("", nil, 2) // nothing writes
 	for range 3 {
 		w.Pass(driver.Change{Session: "chat"})
 	}
 	if w.change != nil {
 		t.Error("it goes on with a hole")
+	}
+}
+
+// One that nobody reads, or ever will, does not fill the disk.
+func TestARelayIsBounded(t *testing.T) {
+	b := bounded{io.Discard, 10}
+	if _, err := b.Write(make([]byte, 10)); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Write(make([]byte, 1)); err == nil {
+		t.Error("it takes more than it may")
+	}
+}
+
+// What another version passes on is not read: what this one does not know of it would be left out.
+func TestAnotherVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "relay")
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(format + 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := follow(t, path).end(); holdfast.CodeOf(err) != holdfast.CodeUnavailable {
+		t.Errorf("it is %v", err)
+	}
+}
+
+// Another process may begin a relay while this one is read: it is not this one's, and stays.
+func TestAnotherRelay(t *testing.T) {
+	w, path := create(t)
+	r := follow(t, path)
+	w.Pass(driver.Change{Session: "chat"})
+	<-r.heard
+	next, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if err := r.end(); holdfast.CodeOf(err) != holdfast.CodeUnavailable {
+		t.Errorf("the reader ended with %v", err)
+	}
+	w.Close()
+	if !same(next.file, path) {
+		t.Error("the next one's file is gone")
 	}
 }
 

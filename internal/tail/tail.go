@@ -157,8 +157,10 @@ func (t *Tail) add(epoch holdfast.Epoch, it *driver.Item) bool {
 		return t.addEntry(epoch, it.Entry)
 	case it.Fragments != nil:
 		return t.addFragments(it.Fragments)
-	default:
+	case it.End != nil:
 		return t.addEnd(it.End)
+	default:
+		return false // of a kind that this version does not know
 	}
 }
 

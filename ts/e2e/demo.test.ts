@@ -1,5 +1,5 @@
 import { type Browser, chromium } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DemoPage } from "./demo-page.ts";
 import { buildServer, DevServer } from "./server.ts";
 
@@ -27,10 +27,13 @@ afterAll(async () => {
 
 const room = () => `${server.url}?room=room-${++rooms}`;
 
+/** Pages that share a connection are told up to 60 ms apart. */
 async function alike(...pages: readonly DemoPage[]): Promise<void> {
-  const [first, ...others] = await Promise.all(pages.map((page) => page.transcript()));
-  expect(first).toContain("</article>");
-  for (const other of others) expect(other).toBe(first);
+  await vi.waitFor(async () => {
+    const [first, ...others] = await Promise.all(pages.map((page) => page.transcript()));
+    expect(first).toContain("</article>");
+    for (const other of others) expect(other).toBe(first);
+  });
   for (const page of pages) expect(page.errors).toEqual([]);
 }
 
