@@ -83,7 +83,7 @@ type Options struct {
 	RevocationAge time.Duration
 	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
 	// served, if there is a Successor, at most half of the rest while they go to it, if there is a Relay, and what is left after they
-	// were told to go. Default: 5 s.
+	// were told to go. Default: 10 s.
 	Drain time.Duration
 	// Successor is asked when Run's context has ended: whether another server takes this one's place now, so that clients can
 	// have a connection there stand by before this one lets go of the store. It may wait, until ctx ends, for that one to take
@@ -167,7 +167,7 @@ func (o *Options) setDefaults() error {
 	def(&o.WriteTimeout, 60*time.Second)
 	def(&o.Lease, 60*time.Second)
 	def(&o.StopGrace, 5*time.Second)
-	def(&o.Drain, 5*time.Second)
+	def(&o.Drain, 10*time.Second)
 	if o.RevocationAge == 0 {
 		o.RevocationAge = 30 * 24 * time.Hour
 	}

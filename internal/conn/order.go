@@ -66,7 +66,7 @@ func (c *Conn) outOfTurn(f wire.ClientFrame) bool {
 	h.heard = now
 	switch {
 	case s.ID == h.id:
-		h.id = ""
+		h.id, h.refused = "", 0 // it does what it was told, and may have to again
 		return false
 	case h.id == "", s.First, over:
 		delete(c.held, s.Session)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/internal/limits"
+	"github.com/holdfast/holdfast/store/memory"
 )
 
 const (
@@ -75,6 +76,30 @@ func TestMessagesOutOfTurnAreBounded(t *testing.T) {
 		frames, _ := st.drain("anna")
 		if last := frames[len(frames)-1]; !strings.Contains(last, `"t":"bye"`) {
 			t.Errorf("the last frame is %s", last)
+		}
+	})
+}
+
+// Who waits as told, and then comes again with what was refused and all behind it, may do that for as long as it takes.
+func TestComingAgainAsToldIsNotTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t)
+		defer st.close()
+		closed := memory.New(memory.Options{})
+		st.must(closed.Close())
+		st.cfg.Log = closed
+		st.do("anna dials")
+		st.do(writer)
+		const behind = 10
+		for round := range 11 * st.cfg.Burst / behind {
+			for i := range 1 + behind {
+				st.do(fmt.Sprintf(`anna > {"t":"send","s":"chat-1","id":"m%d","data":1}`, i))
+			}
+			synctest.Wait()
+			st.do("wait 1s")
+			if frames, _ := st.drain("anna"); strings.Contains(frames[len(frames)-1], `"t":"bye"`) {
+				t.Fatalf("round %d: %s", round, frames[len(frames)-1])
+			}
 		}
 	})
 }

@@ -200,7 +200,7 @@ export class Client {
   }
 
   #mustBeOpen(): void {
-    if (this.#closed) throw new HoldfastError("closed", "client closed");
+    if (this.#closed) throw new HoldfastError("closed", "closed");
   }
 
   #owner(): ConnectionOwner {

@@ -108,7 +108,7 @@ class Item implements Sending {
 /** The pause after a refusal that is not for good, when the server names none, in ms. */
 const PAUSE = 1_000;
 /**
- * How many messages go before the first of them is answered. All that are unanswered go again over each new connection and
+ * How many messages of a session go before the first of them is answered. All that are unanswered go again over each new connection and
  * after each refusal: of thousands, more would be repeated than a server takes, and it would never be caught up with.
  */
 const WINDOW = 64;
@@ -158,14 +158,14 @@ export class Outbox {
     // The server would end the connection over a message that is far too large, and with it all others.
     if (size > max) item.fail(new HoldfastError("too_large", `${size} bytes, at most ${max}`));
     this.#store.put(item.kept());
-    this.#queue(item);
+    this.#queue([item]);
     return item;
   }
 
   /** Asks for something by a command, until it is answered. A page that is reloaded meanwhile asks no more. */
   command(session: string, command: Command): Promise<Ack> {
     const item = this.#make(session, undefined, command);
-    this.#queue(item);
+    this.#queue([item]);
     return item.done;
   }
 
@@ -174,7 +174,7 @@ export class Outbox {
     this.#paused?.();
     this.#paused = undefined;
     this.#open.clear();
-    for (const item of [...this.#items.values()]) this.#queue(item);
+    this.#queue([...this.#items.values()]);
   }
 
   /** The answer of the server, or the entry itself, which may come before it or instead of it. */
@@ -201,6 +201,7 @@ export class Outbox {
   refused({ id = "", code, msg, after = PAUSE }: ErrFrame): void {
     const item = this.#items.get(id);
     if (item?.state !== "pending") return;
+    item.transmittedAt = Infinity;
     // All of them are held back, lest the order be lost.
     if (code === "rate_limited" || code === "unavailable")
       this.#paused ??= this.#client.env.timer(() => this.resend(), after);
@@ -217,7 +218,7 @@ export class Outbox {
     item.open();
     this.#store.remove(item.id);
     this.#store.put(item.kept());
-    this.#queue(item);
+    this.#queue([item]);
   }
 
   discard(item: Item): void {
@@ -240,27 +241,29 @@ export class Outbox {
     return new Item(this, { s: session, id, d: data, a: env.now() }, command);
   }
 
-  /** Puts it behind all others. Messages wait for each other; a stop is not to stand in line behind what is too much already. */
-  #queue(item: Item): void {
-    this.#items.delete(item.id);
-    this.#items.set(item.id, item);
-    this.#changed(item.session);
-    if (item.state !== "pending" || !this.#adopted) return;
-    item.transmittedAt = undefined;
-    if (item.command) return this.#write(item, item.command);
-    this.#open.add(item);
+  /** Puts them behind all others. Messages wait for each other; a stop is not to stand in line behind what is too much already. */
+  #queue(items: readonly Item[]): void {
+    for (const item of items) {
+      this.#items.delete(item.id);
+      this.#items.set(item.id, item);
+      this.#changed(item.session);
+      if (item.state !== "pending" || !this.#adopted) continue;
+      item.transmittedAt = undefined;
+      if (item.command) this.#write(item, item.command);
+      else this.#open.add(item);
+    }
     this.#transmit();
   }
 
   #transmit(): void {
-    const before: string[] = [];
+    const sent = new Map<string, number>();
     for (const item of this.#open) {
-      if (this.#paused || before.length >= WINDOW) return;
-      const { session, data } = item;
-      // Nothing that the server may have refused for now stands before it.
-      const first = before.includes(session) ? undefined : true;
-      if (!item.transmittedAt) this.#write(item, { t: "send", first, data });
-      before.push(session);
+      if (this.#paused) return;
+      const before = sent.get(item.session) ?? 0;
+      sent.set(item.session, before + 1);
+      if (before >= WINDOW || item.transmittedAt) continue;
+      // Nothing that the server may have refused for now stands before the first.
+      this.#write(item, { t: "send", first: !before || undefined, data: item.data });
     }
   }
 
@@ -307,6 +310,6 @@ export class Outbox {
     const left = kept.filter(({ id }) => !this.#items.has(id)).map((it) => new Item(this, it));
     const early = this.#adopted ? [] : this.#items.values();
     this.#adopted = true;
-    for (const item of [...left, ...early]) this.#queue(item);
+    this.#queue([...left, ...early]);
   }
 }

@@ -213,7 +213,7 @@ class Draft implements Applied {
     const { state } = this;
     if (state.holes === MAX_HOLES) {
       state.phase = "denied";
-      state.refusal = new HoldfastError("internal", "the session has holes");
+      state.refusal = new HoldfastError("internal", "there are holes");
       return;
     }
     this.resubscribe = true;

@@ -581,6 +581,29 @@ describe("sending", () => {
     expect([server.of("send").length, chat.outbox.length]).toEqual([64 + 150, 0]);
   });
 
+  it("keeps no session waiting for another one that takes nothing", async () => {
+    const client = await connected();
+    const [stuck, chat] = [client.session("stuck"), client.session("chat")];
+    await env.settle();
+    const refused = new Set(Array.from({ length: 100 }, (_, i) => stuck.send(i).id));
+    server.refuse = (id) => (refused.has(id) ? { code: "rate_limited", after: 2_000 } : undefined);
+    chat.send("through");
+    await env.advance(5_000);
+    expect([texts(chat.entries), stuck.outbox.length]).toEqual([["through"], 100]);
+  });
+
+  it("does not doubt a connection whose server says that a message is to come later", async () => {
+    const client = await connected();
+    const chat = client.session("chat");
+    await env.settle();
+    server.refuse = () => ({ code: "rate_limited", after: 3_000 });
+    chat.send("a");
+    await env.settle();
+    const pings = server.of("ping").length;
+    await env.advance(2_900);
+    expect([server.of("ping").length, client.status.state, server.of("send").length]).toEqual([pings, "live", 1]);
+  });
+
   it("takes no message of another user for its own", async () => {
     server.refuse = () => ({ code: "rate_limited", after: 1_500 });
     const client = await connected();

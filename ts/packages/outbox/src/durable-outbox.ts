@@ -231,10 +231,12 @@ class DurableOutbox implements OutboxStore {
 
   /**
    * Brings the database to what this page knows of these messages. It begins in this very call, and needs no other. A later
-   * message is not written while earlier ones are missing there: a tab that took them over would send it before those.
+   * message is not written while earlier ones are missing there: a tab that took them over would send it before those. What is
+   * gone goes there, whatever is missing, or it would come back.
    */
   #write(...ids: readonly string[]): void {
-    const transaction = this.#whole ? this.#db.begin("readwrite") : undefined;
+    const may = this.#whole || !ids.some((id) => this.#rows.has(id));
+    const transaction = may ? this.#db.begin("readwrite") : undefined;
     if (!transaction) return void (this.#safe = this.#whole = false);
     for (const id of ids) {
       const row = this.#rows.get(id);
@@ -243,7 +245,7 @@ class DurableOutbox implements OutboxStore {
       else store.delete(id);
     }
     transaction.onabort = () => (this.#safe = this.#whole = false);
-    transaction.oncomplete = () => (this.#safe = true);
+    transaction.oncomplete = () => (this.#safe = this.#whole);
     // Else the transaction would stay open for what this page does next, and it may be killed before.
     transaction.commit?.();
   }

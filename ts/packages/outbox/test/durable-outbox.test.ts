@@ -318,6 +318,32 @@ describe("two tabs", () => {
 });
 
 describe("where the database fails", () => {
+  it("in the middle: what was discarded since does not come back, and what is missing there is written again", async () => {
+    const browser = new FakeBrowser();
+    const page = browser.page();
+    const store = await opened(page, browser);
+    store.put(kept("a"));
+    await browser.rest();
+    browser.busy = true;
+    const put = vi.spyOn(IDBObjectStore.prototype, "put");
+    store.put(kept("b"));
+    const [used] = put.mock.contexts as IDBObjectStore[];
+    put.mockRestore();
+    browser.busy = false;
+    used?.transaction.abort();
+    store.put(kept("c"));
+    store.remove("a");
+    await browser.rest();
+    expect(store.lasts).toBe("tab");
+    await browser.advance(20_000);
+    expect([store.lasts, page.adopted]).toEqual(["browser", []]);
+    const heir = browser.page();
+    page.kill();
+    await opened(heir, browser);
+    await browser.advance(25_000);
+    expect(heir.adopted).toEqual(["b", "c"]);
+  });
+
   it.each([
     ["there is none", null],
     ["to open it throws", { open: throwing } as unknown as IDBFactory],

@@ -279,7 +279,6 @@ export class HttpPipe implements Pipe {
     }
     this.#sending = true;
     void this.#post(batch, 2).then((answer) => {
-      this.#sending = false;
       if (this.#over) return;
       if (!answer) return this.#lost("a request went unanswered");
       if (answer.status !== 200) return this.#lost(`the server answered ${answer.status}`, answer.after);
@@ -317,6 +316,8 @@ export class HttpPipe implements Pipe {
     }
     // The answers make the line look alive, also where the stream beside it is dead.
     if (this.#parts.env.now() - this.#heardAt > this.#beat() * 1.25) return this.#lost("the stream is silent");
+    // Not before: an answer makes room for another message, and one in this batch may have been refused.
+    this.#sending = false;
     this.#flush();
   }
 }

@@ -299,10 +299,15 @@ describe("over polling", () => {
     expect(cursors.every(Boolean)).toBe(true);
   });
 
-  it("messages keep their order where a limit refuses one of them", async () => {
+  it.each([0, 10, 70])("messages keep their order where a limit refuses one of them: number %d", async (which) => {
     const { world, chat } = await overPoll();
-    let refusals = 1;
-    world.server.refuse = () => (refusals-- > 0 ? { code: "rate_limited", after: 1_000 } : undefined);
+    let count = 0;
+    let held: number | undefined;
+    // What follows in the same request is refused too; the next one is a connection of its own, and knows nothing of it.
+    world.server.refuse = () => {
+      if (count++ === which) held = world.asides.length;
+      return held === world.asides.length ? { code: "rate_limited", after: 1_000 } : undefined;
+    };
     const numbers = Array.from({ length: 150 }, (_, i) => i);
     for (const n of numbers) chat.send(n);
     await world.env.advance(5_000);
