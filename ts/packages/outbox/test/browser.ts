@@ -126,7 +126,8 @@ export class Page {
       if (!this.#browser.busy) return transaction;
       transaction.commit = () => {};
       this.#queued.add(transaction);
-      for (const end of ["complete", "abort"]) transaction.addEventListener(end, () => this.#queued.delete(transaction));
+      for (const end of ["complete", "abort"])
+        transaction.addEventListener(end, () => this.#queued.delete(transaction));
       return transaction;
     };
   }
