@@ -62,14 +62,14 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	served := s.is() == serving
 	s.phase.Store(uint32(leaving))
 	spread := s.pace.Spread(s.hub.Count())
-	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, spread)
+	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, ease*spread)
 	s.halt()
 	for _, l := range s.lanes {
 		l.Leaving()
 	}
 	if succeeded {
 		s.handOver(ctx, stopParts)
-		s.seeOff(ctx, spread)
+		s.seeOff(ctx, ease*spread)
 	}
 	for _, l := range s.lanes {
 		l.Leave(spread)
@@ -124,6 +124,10 @@ func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 	cancel()
 	relay.Wait()
 }
+
+// ease is how much more time clients take who are served meanwhile than those who are not: what they go through is work for others
+// too, and nobody waits for it.
+const ease = 4
 
 // takenTime is how long another server's opening of the store is waited for; it takes some milliseconds.
 const takenTime = 500 * time.Millisecond

@@ -24,7 +24,7 @@ const (
 	share = 0.5
 	// slowest and fastest bound what is believed: a measure may have been taken in a bad moment, and accepting a connection costs
 	// more than attaching it, some of it in proxies.
-	slowest, fastest = 100.0, 1_000.0
+	slowest, fastest = 100.0, 2_000.0
 	// longest is the most that one attach counts for: what takes longer waits for something else.
 	longest = 100 * time.Millisecond
 	// memory is how many attaches count; those before are forgotten.
