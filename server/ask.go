@@ -132,7 +132,8 @@ func (r *Run) Ask(ctx context.Context, o AskOptions) (Answer, error) {
 	stop := r.session.srv.leases.keep(r.session.id, o.Run)
 	defer stop()
 	a, err := r.session.ask(ctx, &o, r.fence)
-	if err == nil && a.State == holdfast.RequestWithdrawn && r.ctx.Err() != nil {
+	// Where the run is over, the store may have been asked with a context that had ended, or not.
+	if (err != nil || a.State == holdfast.RequestWithdrawn) && r.ctx.Err() != nil {
 		return a, context.Cause(r.ctx)
 	}
 	return a, err
