@@ -62,14 +62,17 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	served := s.is() == serving
 	s.phase.Store(uint32(leaving))
 	spread := s.pace.Spread(s.hub.Count())
-	succeeded := served && healthy && s.opts.Successor != nil && s.move(ctx, ease*spread)
+	succeeded := served && healthy && s.opts.Successor != nil && s.opts.Successor(ctx)
+	if succeeded {
+		s.makeReady(ctx, spread)
+	}
 	s.halt()
 	for _, l := range s.lanes {
 		l.Leaving()
 	}
 	if succeeded {
 		s.handOver(ctx, stopParts)
-		s.seeOff(ctx, ease*spread)
+		s.seeOff(ctx, spread)
 	}
 	for _, l := range s.lanes {
 		l.Leave(spread)
@@ -97,17 +100,30 @@ func (s *Server) handOver(ctx context.Context, stopParts func()) {
 		"taken", time.Since(began).Round(time.Millisecond))
 }
 
-// seeOff tells the clients to go to the server that has the store now, one after the other, while they are shown here what is
+// makeReady does what is better done before all wait for the store. With a Relay that is next to nothing: requests come to the other
+// server from now on, and wait there. Without one, all clients are to go in the same moment, and to stand by there before it.
+func (s *Server) makeReady(ctx context.Context, spread time.Duration) {
+	if s.opts.Relay == nil {
+		s.move(ctx, ease*spread)
+	}
+	if err := s.store.Settle(); err != nil {
+		s.opts.Logger.Warn("settling the store", "err", err)
+	}
+}
+
+// seeOff has the clients go to the server that has the store now, one after the other, while they are shown here what is
 // written there: thousands who go at once wait for each other. Whoever is left is told so after it.
 func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 	if s.opts.Relay == nil {
 		return
 	}
-	// Those that stand by are not kept for ever, and half of what is left is for those who do not go by themselves.
-	spread = min(spread, s.opts.HelloTimeout/4)
-	if end, bounded := ctx.Deadline(); bounded {
-		spread = min(spread, time.Until(end)/2)
+	spread, standBy := ease*spread, standByTime
+	if end, bounded := ctx.Deadline(); bounded { // a fifth is for those who do not go by themselves
+		left := max(0, time.Until(end))
+		standBy = min(standBy, left/4, s.opts.HelloTimeout/2)
+		spread = min(spread, left*4/5-standBy)
 	}
+	s.takesOver(spread)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var relay, lanes sync.WaitGroup
@@ -118,7 +134,7 @@ func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 		}
 	})
 	for _, l := range s.lanes {
-		lanes.Go(func() { l.SeeOff(ctx, spread) })
+		lanes.Go(func() { l.SeeOff(ctx, spread, standBy) })
 	}
 	lanes.Wait()
 	cancel()
@@ -127,7 +143,7 @@ func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 
 // ease is how much more time clients take who are served meanwhile than those who are not: what they go through is work for others
 // too, and nobody waits for it.
-const ease = 4
+const ease = 8
 
 // takenTime is how long another server's opening of the store is waited for; it takes some milliseconds.
 const takenTime = 500 * time.Millisecond
@@ -135,15 +151,12 @@ const takenTime = 500 * time.Millisecond
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.
 const standByTime = time.Second
 
-// move has the clients dial the server that takes this one's place, if there is one, and serves them meanwhile. It returns when
-// they stand by there, as far as one can know, and reports whether there is such a server.
-func (s *Server) move(ctx context.Context, spread time.Duration) bool {
-	if !s.opts.Successor(ctx) {
-		return false
-	}
+// move has the clients dial the server that takes this one's place, and serves them meanwhile. It returns when they stand by there, as
+// far as one can know.
+func (s *Server) move(ctx context.Context, spread time.Duration) {
 	// Those that stand by are not kept for longer than the time for hello.
 	spread = min(spread, s.opts.Drain/2, s.opts.HelloTimeout/2)
-	s.opts.Logger.Info("another server takes over", "connections", s.hub.Count(), "spread", spread.Round(time.Millisecond))
+	s.takesOver(spread)
 	for _, l := range s.lanes {
 		l.Move(spread)
 	}
@@ -160,11 +173,10 @@ func (s *Server) move(ctx context.Context, spread time.Duration) bool {
 		}
 		break
 	}
-	// The last moment before all wait for the store.
-	if err := s.store.Settle(); err != nil {
-		s.opts.Logger.Warn("settling the store", "err", err)
-	}
-	return true
+}
+
+func (s *Server) takesOver(spread time.Duration) {
+	s.opts.Logger.Info("another server takes over", "connections", s.hub.Count(), "spread", spread.Round(time.Millisecond))
 }
 
 // Halted is closed when this server takes no more requests, whoever else may: a little before its connections are told to go, and

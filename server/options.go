@@ -81,12 +81,12 @@ type Options struct {
 	// RevocationAge is how long a revocation is kept that does not say until when: as long as the longest-lived tokens live.
 	// Default: 30 days. Negative: for ever.
 	RevocationAge time.Duration
-	// Drain is how long a server whose Run ends waits for its connections to leave: at most half of it while they go on being
-	// served, if there is a Successor, at most half of the rest while they go to it, if there is a Relay, and what is left after they
-	// were told to go. Default: 10 s.
+	// Drain is how long a server whose Run ends waits for its connections to leave: at most four fifths of it while they go to a
+	// Successor, one after the other, if there is a Relay; at most half of it while they dial it, if there is none; and what is left
+	// after they were told to go. Default: 10 s.
 	Drain time.Duration
 	// Successor is asked when Run's context has ended: whether another server takes this one's place now, so that clients can
-	// have a connection there stand by before this one lets go of the store. It may wait, until ctx ends, for that one to take
+	// have a connection there stand by before they are told to go. It may wait, until ctx ends, for that one to take
 	// connections. Default: there is none.
 	Successor func(ctx context.Context) bool
 	// Taken is called when this server has let go of the store, and returns when the Successor has opened it, or ctx ends, after half

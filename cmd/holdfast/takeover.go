@@ -25,7 +25,7 @@ import (
 //	leaving     made by the one that leaves, when it knows that somebody waits
 //	relay       what the one that took over has committed since, until the other has no clients any more; see package relay
 //
-// The one that leaves has its clients stand by at the other, then lets go of the store; the other opens it, and they go on
+// The one that leaves lets go of the store and the other opens it; then its clients stand by there, one after the other, and go on
 // there. A lock ends with its process, however that ends, so none of the files can mislead for longer.
 const (
 	successorFile = "successor"

@@ -124,26 +124,36 @@ func (l *Lane) Leave(spread time.Duration) {
 // seeOffEvery is how far apart clients are told to go that are to go one after the other.
 const seeOffEvery = 5 * time.Millisecond
 
-// SeeOff tells the lane's connections to come back, one after the other within a time, while they are still shown what happens.
-// It returns when all were told, or ctx ends.
-func (l *Lane) SeeOff(ctx context.Context, within time.Duration) {
+// SeeOff tells the lane's connections to come back, one after the other within a time, while they are still shown what happens. Each
+// has another connection stand by some time before. It returns when all were told, or ctx ends.
+func (l *Lane) SeeOff(ctx context.Context, within, standBy time.Duration) {
 	l.mu.Lock()
 	all := slices.Clone(l.conns)
 	l.mu.Unlock()
 	began := time.Now()
+	// due is how many are, of all, some time after the first.
+	due := func(took time.Duration) int {
+		switch {
+		case took < 0:
+			return 0
+		case took >= within:
+			return len(all)
+		}
+		return int(float64(len(all)) * took.Seconds() / within.Seconds())
+	}
 	tick := time.NewTicker(seeOffEvery)
 	defer tick.Stop()
-	for told := 0; told < len(all); {
+	for moved, told := 0, 0; told < len(all); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		due := len(all)
-		if took := time.Since(began); took < within {
-			due = int(float64(len(all)) * took.Seconds() / within.Seconds())
+		took := time.Since(began)
+		for n := due(took); moved < n; moved++ {
+			all[moved].move(0)
 		}
-		for ; told < due; told++ {
+		for n := due(took - standBy); told < n; told++ {
 			all[told].leave(0)
 		}
 	}

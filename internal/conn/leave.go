@@ -47,15 +47,20 @@ func (l *Lane) isLeaving() bool {
 	return l.leaving
 }
 
-// Move tells the lane's clients to have another connection stand by, each at a time of its own within spread. Those that cannot
-// be heard, or are in a request, cannot do that; they find out by the goodbye.
+// Move tells the lane's clients to have another connection stand by, each at a time of its own within spread.
 func (l *Lane) Move(spread time.Duration) {
 	l.mu.Lock()
 	all := slices.Clone(l.conns)
 	l.mu.Unlock()
 	for _, c := range all {
-		if c.stands() == attached && c.reach == transport.Both {
-			c.push(&wire.Move{Spread: spread.Milliseconds()})
-		}
+		c.move(spread)
+	}
+}
+
+// move tells the client to have another connection stand by. One that cannot be heard, or is in a request, cannot do that; it finds
+// out by the goodbye.
+func (c *Conn) move(spread time.Duration) {
+	if c.stands() == attached && c.reach == transport.Both {
+		c.push(&wire.Move{Spread: spread.Milliseconds()})
 	}
 }

@@ -212,7 +212,7 @@ func (st *stage) letGo(within time.Duration) {
 	st.cfg.Log = closed
 	lane := st.cfg.Lanes[0]
 	lane.Leaving()
-	st.done.Go(func() { lane.SeeOff(st.ctx, within) })
+	st.done.Go(func() { lane.SeeOff(st.ctx, within, time.Second) })
 }
 
 func (st *stage) must(err error) {
