@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/presence"
 	"github.com/holdfast/holdfast/store/driver"
 )
 
@@ -81,6 +83,18 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	s.await(ctx)
 }
 
+// makeReady does what has to be done before all wait for the store. With a Relay that is next to nothing, and must be: proxies send new
+// connections to the other server by now, and requests over those wait there. Without one, all clients are to go in the same moment,
+// and to stand by there before it.
+func (s *Server) makeReady(ctx context.Context, spread time.Duration) {
+	if s.opts.Relay == nil {
+		s.move(ctx, ease*spread)
+	}
+	if err := s.store.Settle(); err != nil {
+		s.opts.Logger.Warn("settling the store", "err", err)
+	}
+}
+
 // handOver gives the store to the one that waits for it, and returns when that one has it. Only then are clients told to go there: for as
 // long as it opens the store it has nothing for them, and thousands that come at that moment would only hold it up.
 func (s *Server) handOver(ctx context.Context, stopParts func()) {
@@ -100,30 +114,14 @@ func (s *Server) handOver(ctx context.Context, stopParts func()) {
 		"taken", time.Since(began).Round(time.Millisecond))
 }
 
-// makeReady does what is better done before all wait for the store. With a Relay that is next to nothing: requests come to the other
-// server from now on, and wait there. Without one, all clients are to go in the same moment, and to stand by there before it.
-func (s *Server) makeReady(ctx context.Context, spread time.Duration) {
-	if s.opts.Relay == nil {
-		s.move(ctx, ease*spread)
-	}
-	if err := s.store.Settle(); err != nil {
-		s.opts.Logger.Warn("settling the store", "err", err)
-	}
-}
-
 // seeOff has the clients go to the server that has the store now, one after the other, while they are shown here what is
 // written there: thousands who go at once wait for each other. Whoever is left is told so after it.
 func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 	if s.opts.Relay == nil {
 		return
 	}
-	spread, standBy := ease*spread, standByTime
-	if end, bounded := ctx.Deadline(); bounded { // a fifth is for those who do not go by themselves
-		left := max(0, time.Until(end))
-		standBy = min(standBy, left/4, s.opts.HelloTimeout/2)
-		spread = min(spread, left*4/5-standBy)
-	}
-	s.takesOver(spread)
+	spread, standBy := seeOffTimes(spread, timeLeft(ctx), s.opts.HelloTimeout)
+	s.logTakeOver(spread)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var relay, lanes sync.WaitGroup
@@ -141,6 +139,27 @@ func (s *Server) seeOff(ctx context.Context, spread time.Duration) {
 	relay.Wait()
 }
 
+// seeOffTimes returns over what time clients are seen off who would come back over spread, and how long each stands by before, with so
+// much time left to drain, and with so much for their hello.
+func seeOffTimes(spread, left, hello time.Duration) (within, standBy time.Duration) {
+	standBy = min(standByTime, left/4, hello/2)
+	// A fifth is for those who do not go by themselves.
+	return min(ease*spread, longestSeeOff, left/5*4-standBy), standBy
+}
+
+// timeLeft is the time until ctx's deadline, and as good as endless without one.
+func timeLeft(ctx context.Context) time.Duration {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return math.MaxInt64
+	}
+	return max(0, time.Until(end))
+}
+
+// longestSeeOff is over what time clients are seen off at most: whoever has not come to the other server when the grace is over is taken
+// there for gone.
+const longestSeeOff = presence.Grace * 2 / 3
+
 // ease is how much more time clients take who are served meanwhile than those who are not: what they go through is work for others
 // too, and nobody waits for it.
 const ease = 8
@@ -156,7 +175,7 @@ const standByTime = time.Second
 func (s *Server) move(ctx context.Context, spread time.Duration) {
 	// Those that stand by are not kept for longer than the time for hello.
 	spread = min(spread, s.opts.Drain/2, s.opts.HelloTimeout/2)
-	s.takesOver(spread)
+	s.logTakeOver(spread)
 	for _, l := range s.lanes {
 		l.Move(spread)
 	}
@@ -175,7 +194,7 @@ func (s *Server) move(ctx context.Context, spread time.Duration) {
 	}
 }
 
-func (s *Server) takesOver(spread time.Duration) {
+func (s *Server) logTakeOver(spread time.Duration) {
 	s.opts.Logger.Info("another server takes over", "connections", s.hub.Count(), "spread", spread.Round(time.Millisecond))
 }
 

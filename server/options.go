@@ -81,9 +81,9 @@ type Options struct {
 	// RevocationAge is how long a revocation is kept that does not say until when: as long as the longest-lived tokens live.
 	// Default: 30 days. Negative: for ever.
 	RevocationAge time.Duration
-	// Drain is how long a server whose Run ends waits for its connections to leave: at most four fifths of it while they go to a
-	// Successor, one after the other, if there is a Relay; at most half of it while they dial it, if there is none; and what is left
-	// after they were told to go. Default: 10 s.
+	// Drain is how long a server whose Run ends waits for its connections to leave: at most four fifths of it, and at most 10 s, while
+	// they go to a Successor, one after the other, if there is a Relay; at most half of it while they dial it, if there is none; and
+	// what is left after they were told to go. Default: 10 s.
 	Drain time.Duration
 	// Successor is asked when Run's context has ended: whether another server takes this one's place now, so that clients can
 	// have a connection there stand by before they are told to go. It may wait, until ctx ends, for that one to take

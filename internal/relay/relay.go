@@ -30,7 +30,7 @@ const (
 	room = 16 << 10
 	// longest is how long a relay lasts at most, and largest how many bytes it has: the reader may be gone without having removed the
 	// file, or never have been there.
-	longest = 2 * time.Minute
+	longest = 30 * time.Second
 	largest = 64 << 20
 	// checkEvery is how often the writer looks whether the file is still wanted.
 	checkEvery = 100 * time.Millisecond
