@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/internal/auth"
+	"github.com/holdfast/holdfast/internal/debiantest"
 	"github.com/holdfast/holdfast/internal/doctor"
 )
 
@@ -75,35 +76,17 @@ var proxyKinds = []proxyKind{
 	},
 }
 
-// unpacked is where scripts/need puts what it takes from Debian without installing it.
-const unpacked = "../../bin/debian"
-
-func (k *proxyKind) find(t *testing.T) string {
-	t.Helper()
-	for _, path := range []string{k.program, "/usr/sbin/" + k.program, unpacked + "/usr/sbin/" + k.program, unpacked + "/usr/bin/" + k.program} {
-		if found, err := exec.LookPath(path); err == nil {
-			found, err = filepath.Abs(found)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return found
-		}
-	}
-	t.Skipf("there is no %s here, so deploy/%s is not tested: scripts/need proxies fetches it", k.program, k.config)
-	return ""
-}
-
 // start runs the proxy in front of p, and returns its address and what trusts its certificate.
 func (k *proxyKind) start(t *testing.T, p *process) (url string, trust *tls.Config) {
 	t.Helper()
-	program := k.find(t)
+	program := debiantest.Find(t, k.program, "deploy/"+k.config)
 	f := &proxyFiles{dir: t.TempDir(), listen: freeAddr(t), server: p.addr}
 	f.config, f.pid = filepath.Join(f.dir, "config"), filepath.Join(f.dir, "pid")
 	trust = f.certify(t)
 	f.write(t, f.config, k.wrap(f.swap(t, k), f))
 
 	cmd := exec.Command(program, k.args(f)...)
-	cmd.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME="+f.dir, "LD_LIBRARY_PATH="+unpacked+"/usr/lib/x86_64-linux-gnu")
+	cmd.Env = append(os.Environ(), "HOME="+f.dir, "XDG_DATA_HOME="+f.dir, "LD_LIBRARY_PATH="+debiantest.Libraries(t))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast/holdfast/internal/debiantest"
 )
 
 var update = flag.Bool("update", false, "write the table in docs/metrics.md anew")
@@ -105,10 +107,7 @@ func TestDashboardAndAlertsKnowTheNames(t *testing.T) {
 }
 
 func TestPromtoolAcceptsTheAlerts(t *testing.T) {
-	tool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("SKIPPED: promtool is not installed (apt-get install prometheus), so nobody has checked the alert rules")
-	}
+	tool := debiantest.Find(t, "promtool", "the alert rules")
 	if out, err := exec.Command(tool, "check", "rules", alerts).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
