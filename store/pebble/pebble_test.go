@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	flags "flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,7 +10,15 @@ import (
 	"github.com/holdfast/holdfast/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if raceEnabled {
+		// Pebble checks its own invariants then, and is many times slower: all steps of the model are made without it.
+		if err := flags.Set("rapid.checks", "15"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func opener(t testing.TB, o Options) func() driver.Driver {
 	if o.Dir == "" {
