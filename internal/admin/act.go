@@ -97,10 +97,22 @@ func (a *Admin) act(name string, x act) route {
 		if err != nil {
 			return nil, err
 		}
-		if err := a.audit.write(&deed{By: operatorOf(r).Name, From: r.RemoteAddr, Act: name, order: o}); err != nil {
+		if err := a.audit.write(&deed{By: operatorOf(r).Name, From: a.from(r), Act: name, order: o}); err != nil {
 			return nil, err
 		}
 		return x.do(a.opts.Node, r, &o)
+	}
+}
+
+// from is the address that a request came from: the client's, where a trusted proxy stands in front, and with its port, if that is known.
+func (a *Admin) from(r *http.Request) string {
+	switch from := a.opts.Remote(r); {
+	case !from.IsValid():
+		return r.RemoteAddr
+	case from.Port() == 0:
+		return from.Addr().String()
+	default:
+		return from.String()
 	}
 }
 

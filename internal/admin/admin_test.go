@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/journal"
+	"github.com/holdfast/holdfast/internal/remote"
 	"github.com/holdfast/holdfast/internal/revocation"
 )
 
@@ -190,6 +192,31 @@ func TestAuditOfARevocation(t *testing.T) {
 	lines.Reset()
 	if w := ask(a, http.MethodPost, "/api/revoke", acting, `{"client":"phone"}`); w.Code != 400 || !strings.Contains(lines.String(), `"client":"phone"`) {
 		t.Errorf("%d %s, and the audit log has %q", w.Code, w.Body, lines.String())
+	}
+}
+
+// It says where the operator was, and not which proxy stood in front, if that is trusted.
+func TestAuditNamesTheClientsAddress(t *testing.T) {
+	for name, c := range map[string]struct{ peer, forwarded, want string }{
+		"nothing in front":   {peer: "198.51.100.7:1234", want: "198.51.100.7:1234"},
+		"a trusted proxy":    {peer: "10.1.1.1:1234", forwarded: "198.51.100.7", want: "198.51.100.7"},
+		"anybody's word":     {peer: "203.0.113.9:1234", forwarded: "198.51.100.7", want: "203.0.113.9:1234"},
+		"a socket of a file": {peer: "@", want: "@"},
+	} {
+		var lines bytes.Buffer
+		a, _ := page(t, &lines)
+		a.opts.Remote = remote.Trusted{netip.MustParsePrefix("10.0.0.0/8")}.Of
+		r := httptest.NewRequest(http.MethodPost, "/api/disconnect", strings.NewReader(`{"conn":"c1"}`))
+		r.SetBasicAuth("otto", acting)
+		r.Header.Set("Holdfast-Operator", "test")
+		r.RemoteAddr = c.peer
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		a.ServeHTTP(httptest.NewRecorder(), r)
+		if want := `"from":"` + c.want + `"`; !strings.Contains(lines.String(), want) {
+			t.Errorf("%s: the audit log has %q, without %s", name, lines.String(), want)
+		}
 	}
 }
 
