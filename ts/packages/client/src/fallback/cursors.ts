@@ -1,10 +1,9 @@
 import type { Act, ServerFrame, SubItem } from "../wire.ts";
 
 interface Reading {
-  readonly last: number | undefined;
-  /** What goes with the next request only, and with all of them. */
+  /** What goes with all requests, and with the next one only. */
+  readonly wish: Omit<SubItem, "s" | "cur" | "act">;
   act: Act | undefined;
-  readonly watch: true | undefined;
   epoch: string;
   have: number;
   /** Without one there is no cursor yet. */
@@ -21,9 +20,9 @@ export class Cursors {
   readonly #all = new Map<string, Reading>();
 
   /** A session is asked for: where it stands is what the asker says. */
-  ask({ s, last, cur, act, watch }: SubItem): void {
+  ask({ s, cur, act, ...wish }: SubItem): void {
     const runs = new Map((cur?.r ?? []).map(([o, n, h]) => [o, [n, h] as const]));
-    this.#all.set(s, { last, act, watch, epoch: cur?.e ?? "", have: cur?.o ?? 0, tag: cur?.g, runs });
+    this.#all.set(s, { wish, act, epoch: cur?.e ?? "", have: cur?.o ?? 0, tag: cur?.g, runs });
   }
 
   forget(session: string): void {
@@ -31,12 +30,12 @@ export class Cursors {
   }
 
   list(): SubItem[] {
-    return [...this.#all].map(([s, { last, act, watch, epoch, have, tag, runs }]) => {
+    return [...this.#all].map(([s, { wish, act, epoch, have, tag, runs }]) => {
       const r = [...runs].map(([o, [n, h]]) => [o, n, h] as const);
       // As in session-state.ts: nothing of a log that has an epoch cannot be named.
       const known = tag !== undefined && (have > 0 || epoch === "");
       const cur = known && { cur: { e: epoch, o: have, g: tag, ...(r.length && { r }) } };
-      return { s, ...(last !== undefined && { last }), ...cur, ...(act && { act }), ...(watch && { watch }) };
+      return { s, ...wish, ...cur, ...(act && { act }) };
     });
   }
 

@@ -50,4 +50,12 @@ describe("the cursors of a pipe", () => {
     cursors.forget("b");
     expect(cursors.list()).toEqual([{ s: "a", cur: { e: "e2", o: 3, g: 21 } }]);
   });
+
+  it("stand beside what was wished for, of which an act counts once", () => {
+    const cursors = new Cursors();
+    cursors.ask({ s: "a", last: 5, rollup: 100, act: "open", watch: true });
+    expect(cursors.list()).toEqual([{ s: "a", last: 5, rollup: 100, act: "open", watch: true }]);
+    cursors.take({ t: "sub", s: "a", outcome: "continuous", e: "e1", from: 1 });
+    expect(cursors.list()).toEqual([{ s: "a", last: 5, rollup: 100, watch: true }]);
+  });
 });
