@@ -83,8 +83,9 @@ func (t *tokenSettings) mint() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	now := time.Now()
 	return auth.Mint(key, auth.Claims{
 		User: holdfast.UserID(t.user), Read: t.read, Send: t.send, Stop: t.stop, Backend: t.backend, Connections: rules,
-		Expires: time.Now().Add(t.life),
+		IssuedAt: now, Expires: now.Add(t.life),
 	})
 }

@@ -257,7 +257,7 @@ func (c *Conn) mayRead(s holdfast.SessionID) error {
 func (c *Conn) unsubscribe(id holdfast.SessionID) {
 	c.stopReading(id, presence.Goodbye)
 	if c.perSession() {
-		c.cfg.Hub.Exit(c, id)
+		c.cfg.Hub.Exit(c, id, c.cfg.now())
 	}
 }
 

@@ -48,7 +48,7 @@ func (c *Conn) checkEdit(f *wire.Queue, op *driver.EditQueue) error {
 	g := c.grant.Load()
 	switch own := op.Of.User == op.From.User; {
 	case g.Allows(holdfast.ActionStop, f.Session), own && g.Allows(holdfast.ActionSend, f.Session):
-		return nil
+		return c.mayWrite(f.Session)
 	case own:
 		return holdfast.Errorf(holdfast.CodeForbidden, "the token does not allow sending to this session")
 	}

@@ -69,7 +69,7 @@ func (c *Conn) barUnallowed() {
 func (c *Conn) vacate(s *sub) {
 	s.leave(presence.Goodbye)
 	if c.perSession() {
-		c.cfg.Hub.Exit(c, s.session)
+		c.cfg.Hub.Exit(c, s.session, c.cfg.now())
 	}
 }
 

@@ -144,12 +144,17 @@ func (h *Hub) Detach(c Conn, left bool, now time.Time) {
 	p := &h.people
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.findLocked(c, d.User) == nil {
+	x := p.findLocked(c, d.User)
+	if x == nil {
 		return
 	}
-	p.forgetLocked(c, d.User, d.ID)
+	var places []holdfast.SessionID
 	if left {
-		p.promoteLocked(d.User, now)
+		places = x.placesLocked()
+	}
+	p.forgetLocked(c, d.User, d.ID)
+	for _, s := range places {
+		p.promoteLocked(d.User, s, now)
 	}
 	p.tellLocked(d.User)
 }

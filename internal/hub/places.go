@@ -83,6 +83,23 @@ func (p *place) seatLocked(s holdfast.SessionID) int {
 	return slices.IndexFunc(p.sessions, func(x seat) bool { return x.session == s })
 }
 
+// placesLocked returns where a connection may do more than read: everywhere, which is no session, and in sessions. These are what others
+// may have when it leaves; who only read has nothing to leave.
+func (a *attached) placesLocked() (places []holdfast.SessionID) {
+	if a.place == nil {
+		return []holdfast.SessionID{""}
+	}
+	if !a.place.readOnly {
+		places = append(places, "")
+	}
+	for _, x := range a.place.sessions {
+		if !x.readOnly {
+			places = append(places, x.session)
+		}
+	}
+	return places
+}
+
 // readOnlyLocked reports whether it may only read; with a session, there.
 func (a *attached) readOnlyLocked(s holdfast.SessionID) bool {
 	if a.place == nil {
@@ -332,6 +349,7 @@ func (h *Hub) Enter(c Conn, s holdfast.SessionID, a *Arrival) Admission {
 		x.place.sessions[at].readOnly = adm.Verdict == policy.ReadOnly
 	default:
 		x.demand().sessions = append(x.demand().sessions, seat{s, adm.Verdict == policy.ReadOnly})
+		x.place.rules = a.Rules // those of a token may be others by now
 	}
 	return adm
 }
@@ -344,11 +362,15 @@ func (h *Hub) Seated(c Conn, s holdfast.SessionID) bool {
 	return x != nil && x.place.seatLocked(s) >= 0
 }
 
-// Exit gives up a seat.
-func (h *Hub) Exit(c Conn, s holdfast.SessionID) {
-	h.people.mu.Lock()
-	defer h.people.mu.Unlock()
-	h.people.unseatLocked(c, c.Describe().User, s)
+// Exit gives up a seat, for another one of the user's connections to have.
+func (h *Hub) Exit(c Conn, s holdfast.SessionID, now time.Time) {
+	p, user := &h.people, c.Describe().User
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if x := p.findLocked(c, user); x != nil && slices.Contains(x.placesLocked(), s) {
+		defer p.promoteLocked(user, s, now)
+	}
+	p.unseatLocked(c, user, s)
 }
 
 // MayWrite reports whether the living connection of a client, if there is one, may do more in the session than read it.
@@ -380,23 +402,36 @@ func (p *people) unseatLocked(c Conn, user holdfast.UserID, s holdfast.SessionID
 	}
 }
 
-// promoteLocked gives a place that was left on purpose to the one that has waited longest to do more than read.
-func (p *people) promoteLocked(user holdfast.UserID, now time.Time) {
+// promoteLocked gives a place that was left on purpose to the one that has waited longest to do more than read; with a session, there.
+func (p *people) promoteLocked(user holdfast.UserID, s holdfast.SessionID, now time.Time) {
 	for i := range p.users[user] {
 		x := &p.users[user][i]
-		if x.place == nil || !x.place.readOnly {
+		readOnly := x.waitsLocked(s)
+		if readOnly == nil || !*readOnly {
 			continue
 		}
 		d := x.conn.Describe()
-		a := &Arrival{Now: now}
-		if dec := policy.Decide(ruled(x.place.rules, false), p.existingLocked(d, "", a), placeOf(d), holdfast.ActNone); !dec.Conflict() {
-			x.place.readOnly = false
-			if !x.place.tell {
-				x.conn.Windows(&wire.Windows{Mode: wire.WindowFull, Others: p.othersLocked(d, "")})
-			}
-			return
+		dec := policy.Decide(ruled(x.place.rules, s != ""), p.existingLocked(d, s, &Arrival{Now: now}), placeOf(d), holdfast.ActNone)
+		if dec.Conflict() {
+			continue
 		}
+		*readOnly = false
+		if s != "" || !x.place.tell {
+			x.conn.Windows(&wire.Windows{Session: s, Mode: wire.WindowFull, Others: p.othersLocked(d, s)})
+		}
+		return
 	}
+}
+
+// waitsLocked returns what says whether a connection may only read; with a session, there. nil: it has no place there.
+func (a *attached) waitsLocked(s holdfast.SessionID) *bool {
+	if at := a.place.seatLocked(s); at >= 0 {
+		return &a.place.sessions[at].readOnly
+	}
+	if s != "" || a.place == nil {
+		return nil
+	}
+	return &a.place.readOnly
 }
 
 func (p *people) paceLocked(what contested) *policy.Pace {

@@ -93,8 +93,9 @@ type member struct {
 type Room struct {
 	members map[holdfast.Sender]*member
 	told    int
-	// kept are the positions of members that have left.
-	kept map[holdfast.Sender]Position
+	// kept are the positions of members that have left, of which there were departures so far.
+	kept       map[holdfast.Sender]departed
+	departures uint64
 }
 
 // Enter lets a client in, or lets it go on with another connection.
@@ -102,7 +103,7 @@ func (r *Room) Enter(h Here, now time.Time) (c Change) {
 	r.open()
 	m := r.members[h.Who]
 	if m == nil {
-		m = &member{Member: Member{Who: h.Who, Name: h.Name, Since: now, Away: h.Hidden, Position: r.kept[h.Who]}}
+		m = &member{Member: Member{Who: h.Who, Name: h.Name, Since: now, Away: h.Hidden, Position: r.kept[h.Who].position}}
 		delete(r.kept, h.Who)
 		r.members[h.Who] = m
 		m.conn, m.hidden = h.Conn, h.Hidden
@@ -117,7 +118,7 @@ func (r *Room) Enter(h Here, now time.Time) (c Change) {
 
 func (r *Room) open() {
 	if r.members == nil {
-		r.members, r.kept = map[holdfast.Sender]*member{}, map[holdfast.Sender]Position{}
+		r.members, r.kept = map[holdfast.Sender]*member{}, map[holdfast.Sender]departed{}
 	}
 }
 
@@ -236,13 +237,35 @@ func (r *Room) tell(m *member, c *Change) {
 
 func (r *Room) leave(who holdfast.Sender, m *member, c *Change) {
 	delete(r.members, who)
-	if m.Position != (Position{}) && len(r.kept) < Kept {
-		r.kept[who] = m.Position
+	if m.Position != (Position{}) {
+		r.keep(who, m.Position)
 	}
 	if m.told {
 		r.told--
 		c.Left = append(c.Left, who)
 	}
+}
+
+// departed is the position of a member that has left, as the nth.
+type departed struct {
+	position Position
+	nth      uint64
+}
+
+// keep keeps a position, in the place of that of whoever left first if there are too many.
+func (r *Room) keep(who holdfast.Sender, p Position) {
+	if len(r.kept) >= Kept {
+		var first holdfast.Sender
+		least := r.departures + 1
+		for other, d := range r.kept {
+			if d.nth < least {
+				first, least = other, d.nth
+			}
+		}
+		delete(r.kept, first)
+	}
+	r.departures++
+	r.kept[who] = departed{p, r.departures}
 }
 
 // tellWaiting tells of members that there was no room to tell of before.

@@ -194,6 +194,32 @@ func TestThirtyTimesInTheBackground(t *testing.T) {
 	}
 }
 
+// Of more who left than are kept, the last ones are: they find their positions again.
+func TestPositionsOfThoseWhoLeft(t *testing.T) {
+	var r Room
+	who := func(i int) holdfast.Sender { return sender(fmt.Sprintf("u%d/c", i)) }
+	enter := func(i int) Position {
+		r.Enter(Here{Who: who(i), Conn: "x"}, start)
+		return r.members[who(i)].Position
+	}
+	const more = 3
+	for i := range Kept + more {
+		enter(i)
+		r.Read(who(i), Position{"e", holdfast.Offset(i + 1), 0})
+		r.Exit(who(i), "x", Goodbye, start)
+		r.Tick(start.Add(Grace), func(holdfast.ConnID) time.Time { return start })
+	}
+	for i := range Kept + more {
+		want := Position{"e", holdfast.Offset(i + 1), holdfast.Offset(i + 1)}
+		if i < more {
+			want = Position{}
+		}
+		if got := enter(i); got != want {
+			t.Errorf("u%d is back, and had read %v, not %v", i, got, want)
+		}
+	}
+}
+
 // TestModel does anything in any order: who follows the changes knows the members.
 func TestModel(t *testing.T) {
 	for seed := range uint64(30) {
