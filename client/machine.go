@@ -559,7 +559,7 @@ func secondUnauthorized(m machine, e event, at moment) (machine, []effect) {
 type cell func(machine, event, moment) (machine, []effect)
 
 var table = map[stateName]map[eventKind]cell{
-	inIdle: {onConnect: anew, onRetry: anew},
+	inIdle: {onConnect: anew},
 	inDialing: {
 		onDisconnect: hangUp, onRetry: redial, onWake: redial, onHidden: hide, onSleep: fallAsleep, onGate: gateBeside,
 		onUnauthorized: noToken, onOpened: dialOpened, onClosed: part, onTimer: slow,
@@ -585,5 +585,5 @@ var table = map[stateName]map[eventKind]cell{
 	inAsleep: {
 		onConnect: wakeAsleep, onDisconnect: hangUp, onRetry: wakeAsleep, onWake: wakeAsleep, onHidden: hide,
 	},
-	inEnded: {onConnect: anew, onDisconnect: hangUp, onRetry: anew},
+	inEnded: {onConnect: anew, onDisconnect: hangUp},
 }

@@ -172,7 +172,7 @@ func TestTracesHaveEachEventInEachState(t *testing.T) {
 // ignored is what tells nothing new in a state. Each event is either here or in the state's row of the table.
 var ignored = map[stateName][]eventKind{
 	inIdle: {
-		onDisconnect, onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed,
+		onDisconnect, onRetry, onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed,
 		onHeard, onPong, onSent, onClosed, onTimer, onMove,
 	},
 	inDialing: {onConnect, onSuspect, onStable, onReady, onWelcomed, onHeard, onPong, onSent, onMove},
@@ -191,7 +191,7 @@ var ignored = map[stateName][]eventKind{
 		onClosed, onTimer, onMove,
 	},
 	inEnded: {
-		onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed, onHeard,
+		onRetry, onWake, onHidden, onSleep, onSuspect, onStable, onGate, onUnauthorized, onOpened, onReady, onWelcomed, onHeard,
 		onPong, onSent, onClosed, onTimer, onMove,
 	},
 }

@@ -161,7 +161,7 @@ export class Client {
     this.link.disconnect();
   }
 
-  /** Makes the next attempt now; with a connection, makes sure that it lives. */
+  /** Makes the next attempt now; with a connection, makes sure that it lives. Where there is to be none, only connect() helps. */
   retryNow(): void {
     this.link.retry();
   }
@@ -173,6 +173,7 @@ export class Client {
     for (const session of this.sessions.values()) session.end();
     this.sessions.clear();
     this.outbox.close();
+    this.#listeners.tell(this.#status);
     this.#listeners.clear();
   }
 

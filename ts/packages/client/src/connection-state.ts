@@ -350,14 +350,14 @@ const secondUnauthorized = (s: State, { terminal, reason }: Of<"unauthorized">):
 
 /** What tells nothing new in a state. Each event is either here or in the state's row: the compiler demands it. */
 interface Ignored {
-  idle: Exclude<Event["type"], "connect" | "retry">;
+  idle: Exclude<Event["type"], "connect">;
   dialing: "connect" | "suspect" | "stable" | "ready" | "welcomed" | "heard" | "pong" | "sent" | "move";
   attaching: Ignored["dialing"] extends infer E ? Exclude<E, "welcomed"> | "gate" | "unauthorized" | "opened" : never;
   live: "connect" | "gate" | "ready" | "welcomed";
   doubt: "connect" | "retry" | "suspect" | "stable" | "gate" | "welcomed" | "move";
   waiting: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden" | "sleep" | "gate" | "timer">;
   asleep: Exclude<Event["type"], "connect" | "disconnect" | "retry" | "wake" | "hidden">;
-  ended: Exclude<Event["type"], "connect" | "disconnect" | "retry">;
+  ended: Exclude<Event["type"], "connect" | "disconnect">;
 }
 
 type Table = {
@@ -369,7 +369,7 @@ type Table = {
 const said = (s: State): Step => to(s, { sent: s.now });
 
 const TABLE: Table = {
-  idle: { connect: anew, retry: anew },
+  idle: { connect: anew },
   dialing: {
     disconnect: hangUp,
     retry: redial,
@@ -426,5 +426,5 @@ const TABLE: Table = {
     timer: waited,
   },
   asleep: { connect: wakeAsleep, disconnect: hangUp, retry: wakeAsleep, wake: wakeAsleep, hidden },
-  ended: { connect: anew, disconnect: hangUp, retry: anew },
+  ended: { connect: anew, disconnect: hangUp },
 };

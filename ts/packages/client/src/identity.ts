@@ -11,6 +11,8 @@ export class Identity {
   readonly #storage: KeyValue;
   readonly #prefix: string;
   #id: string;
+  /** An id that the application chose is its own care. */
+  readonly #chosen: boolean;
   #settled: boolean;
 
   constructor(env: Env, storage: KeyValue, prefix: string, id?: string) {
@@ -18,8 +20,7 @@ export class Identity {
     this.#storage = storage;
     this.#prefix = prefix;
     this.#id = id ?? storage.get(`${prefix}client`) ?? this.#another();
-    // An id that the application chose is its own care.
-    this.#settled = id !== undefined;
+    this.#settled = this.#chosen = id !== undefined;
   }
 
   get id(): string {
@@ -37,6 +38,7 @@ export class Identity {
 
   /** Takes another id: this one's connection was taken over by a living twin. */
   renew(): void {
+    if (this.#chosen) return;
     this.#id = this.#another();
     void this.#claim();
   }
@@ -63,6 +65,6 @@ export class Identity {
 /** A name that nobody else has: 16 characters of 36. */
 export function randomName(env: Env): string {
   let name = "";
-  while (name.length < 16) name += Math.floor(env.random() * 36).toString(36);
+  while (name.length < 16) name += ((env.random() * 36) | 0).toString(36);
   return name;
 }

@@ -44,11 +44,21 @@ export class Log {
    * sent when the server asks, and when the connection ended because of a fault of this library.
    */
   async report(reason: "user" | "asked" | "error" = "user"): Promise<void> {
-    const { env, url, token, identity } = this.#parts;
+    const { env, token } = this.#parts;
+    let status = token.value ? await this.#send(reason, token.value) : 401;
+    // Where tabs share a connection, it may have been signed in with another token than this tab's.
+    if (status === 401) status = await this.#send(reason, await token.fetch(env.now()));
+    if (status < 200 || status >= 300)
+      throw new HoldfastError("unavailable", `the server answered ${status || "nothing"}`);
+  }
+
+  /** Returns the status of the answer, 0 for none. */
+  async #send(reason: string, token: string): Promise<number> {
+    const { env, url, identity } = this.#parts;
     let log: readonly LogRecord[] = this.records;
     while (JSON.stringify(log).length > MAX_LOG) log = log.slice(log.length >> 3 || 1);
-    const body = JSON.stringify({ token: token.value, client: identity.id, reason, agent: AGENT, now: env.now(), log });
-    const { status } = await env.fetch(httpUrl(url, "report"), { method: "POST", body, timeout: TIMEOUT });
-    if (status >= 300) throw new HoldfastError("unavailable", `the server answered ${status}`);
+    const body = JSON.stringify({ token, client: identity.id, reason, agent: AGENT, now: env.now(), log });
+    const answer = env.fetch(httpUrl(url, "report"), { method: "POST", body, timeout: TIMEOUT });
+    return (await answer.catch(() => ({ status: 0 }))).status;
   }
 }

@@ -1,3 +1,4 @@
+import { attempt } from "./attempt.ts";
 import type { KeyValue } from "./env/env.ts";
 
 /** How a message is kept: session, id, data, when it was sent, and why it was refused. */
@@ -30,7 +31,9 @@ export function storedOutbox(storage: KeyValue, key: string): OutboxStore {
   const all = new Map<string, Kept>();
   const save = () => storage.set(key, all.size ? JSON.stringify([...all.values()]) : null);
   return {
-    lasts: storage.lasts ?? "tab",
+    get lasts() {
+      return storage.lasts ?? "tab";
+    },
     load(adopt) {
       for (const kept of parse(storage.get(key))) all.set(kept.id, kept);
       adopt([...all.values()]);
@@ -47,9 +50,5 @@ export function storedOutbox(storage: KeyValue, key: string): OutboxStore {
 
 /** What somebody else has put there is not for this library, and goes. */
 function parse(text: string | null): readonly Kept[] {
-  try {
-    return (JSON.parse(text ?? "[]") as readonly Kept[]).filter(({ s, id }) => s && id);
-  } catch {
-    return [];
-  }
+  return attempt(() => (JSON.parse(text ?? "[]") as readonly Kept[]).filter(({ s, id }) => s && id)) ?? [];
 }

@@ -1,3 +1,4 @@
+import { attempt } from "./attempt.ts";
 import type { Client } from "./client.ts";
 import { Deferred } from "./deferred.ts";
 import type { Cancel } from "./env/env.ts";
@@ -151,7 +152,7 @@ export class Outbox {
   }
 
   add(session: string, data: unknown, max: number): Sending {
-    const text: string | undefined = JSON.stringify(data);
+    const text = attempt((): string | undefined => JSON.stringify(data));
     if (text === undefined) throw new HoldfastError("invalid", "no JSON");
     const item = this.#make(session, JSON.parse(text));
     const size = new TextEncoder().encode(text).length;

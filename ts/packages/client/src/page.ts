@@ -48,9 +48,6 @@ export function watchPage(env: Env, on: (event: Event) => void, tick: () => void
     switch (name) {
       case "hidden":
         return hide();
-      // The signal that ends it tells more.
-      case "frozen":
-        return;
       case "stored":
       case "leaving":
         return on({ type: "sleep", park: name === "stored" });

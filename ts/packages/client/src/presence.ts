@@ -43,7 +43,7 @@ export class Presence {
     this.#stop = [
       session.members.add((frame) => this.#take(frame)),
       session.subscribe(() => this.#changed()),
-      session.ending.add(() => this.close()),
+      session.ending.add(() => this.#end()),
     ];
     session.again({ watch: true });
     this.#alive();
@@ -68,6 +68,12 @@ export class Presence {
 
   /** Asks no more, and tells no more. */
   close(): void {
+    if (open.get(this.#session) !== this) return;
+    this.#end();
+    this.#session.again({ watch: undefined });
+  }
+
+  #end(): void {
     for (const stop of [...this.#stop, this.#timer, this.#beat]) stop?.();
     this.#listeners.clear();
     open.delete(this.#session);
@@ -96,9 +102,13 @@ export class Presence {
 
   #changed(): void {
     const { epoch } = this.#session.held;
-    // What is known of another log is nothing here.
-    if (epoch !== this.#epoch) this.#members = undefined;
-    this.#epoch = epoch;
+    if (epoch !== this.#epoch) {
+      // What is known of another log is nothing here, and what was read of another one either.
+      if (this.#epoch) this.#read = 0;
+      this.#epoch = epoch;
+      this.#members = undefined;
+      this.#listeners.tell();
+    }
     this.#soon();
   }
 

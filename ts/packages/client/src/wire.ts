@@ -3,6 +3,8 @@
  * wire/wire.go of the server; the golden data beside it binds both sides.
  */
 
+import { attempt } from "./attempt.ts";
+
 export const VERSION = 1;
 /** How many sessions one connection may read. */
 export const MAX_SUBS = 256;
@@ -348,12 +350,8 @@ export type ServerFrame =
 
 /** Reads one message; undefined for a text that is no frame. What a type is not known of, whoever takes frames skips. */
 export function decode(text: string): ServerFrame | undefined {
-  try {
-    const frame = JSON.parse(text) as ServerFrame | null;
-    return frame?.t ? frame : undefined;
-  } catch {
-    return undefined;
-  }
+  const frame = attempt(() => JSON.parse(text) as ServerFrame | null);
+  return frame?.t ? frame : undefined;
 }
 
 export const encode = (frame: ClientFrame) => JSON.stringify(frame);

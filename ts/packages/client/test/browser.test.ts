@@ -20,7 +20,6 @@ describe("signals", () => {
 
   it("say what happens to the page", () => {
     document.dispatchEvent(new Event("visibilitychange"));
-    document.dispatchEvent(new Event("freeze"));
     document.dispatchEvent(new Event("resume"));
     window.dispatchEvent(pageEvent("pagehide", true));
     window.dispatchEvent(pageEvent("pageshow", true));
@@ -29,7 +28,6 @@ describe("signals", () => {
     for (const name of ["focus", "online", "offline"]) window.dispatchEvent(new Event(name));
     expect(heard).toEqual([
       "visible",
-      "frozen",
       "resumed",
       "stored",
       "restored",
@@ -160,6 +158,14 @@ describe("storage", () => {
     const without = browserEnv().storage;
     without.set("k", "other");
     expect([without.lasts, without.get("k")]).toEqual(["page", "other"]);
+    const full = { getItem: () => null, removeItem: () => {}, setItem: vi.fn(() => expect.fail("there is no room")) };
+    vi.stubGlobal("sessionStorage", full);
+    const { storage: there } = browserEnv();
+    there.set("k", "v");
+    expect([there.lasts, there.get("k")]).toEqual(["page", "v"]);
+    full.setItem.mockReturnValue(undefined as never);
+    there.set("k", "v");
+    expect(there.lasts).toBe("tab");
   });
 });
 

@@ -100,6 +100,41 @@ describe("connecting", () => {
     expect(client.clientId).not.toBe(before);
   });
 
+  it("keeps an id that the application chose, whatever took it", async () => {
+    const client = await connected({ clientId: "kiosk-7" });
+    env.pipe.end(4502, "a newer connection of this client lives");
+    await env.settle();
+    client.connect();
+    await env.settle();
+    expect([client.status.state, client.clientId]).toEqual(["live", "kiosk-7"]);
+  });
+
+  it("is asked for by connect alone: retryNow makes none where there is to be none", async () => {
+    const client = make();
+    client.retryNow();
+    await env.settle();
+    expect([client.status.state, env.pipes.length]).toEqual(["idle", 0]);
+    client.connect();
+    await env.settle();
+    env.pipe.end(4506, "continued in another window");
+    await env.settle();
+    client.retryNow();
+    await env.advance(60_000);
+    expect([client.status.state, env.pipes.length]).toEqual(["ended", 1]);
+    client.close();
+    client.retryNow();
+    await env.advance(60_000);
+    expect([client.status.state, env.pipes.length]).toEqual(["idle", 1]);
+  });
+
+  it("tells those who listen that it was closed", async () => {
+    const client = await connected();
+    const seen: string[] = [];
+    client.onStatus(({ state }) => seen.push(state));
+    client.close();
+    expect(seen).toEqual(["idle"]);
+  });
+
   it("counts down to the next attempt, and retryNow makes it", async () => {
     const client = await connected();
     server.down();
@@ -636,6 +671,9 @@ describe("sending", () => {
     const large = chat.send("ü".repeat(600));
     expect([large.state, large.error?.code]).toEqual(["failed", "too_large"]);
     expect(() => chat.send(undefined)).toThrow(HoldfastError);
+    const circle = { self: {} };
+    circle.self = circle;
+    for (const data of [circle, 1n]) expect(() => chat.send(data)).toThrow(HoldfastError);
     expect(server.of("send")).toHaveLength(0);
   });
 

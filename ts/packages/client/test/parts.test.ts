@@ -36,6 +36,25 @@ describe("the log", () => {
     expect(server.reports[0]).toMatchObject({ token: "tok", client: client.clientId, log: expect.any(Array) });
     env.onFetch = () => ({ status: 429, text: "" });
     await expect(client.log?.report("user")).rejects.toMatchObject({ code: "unavailable" });
+    env.onFetch = () => {
+      throw new TypeError("there is no network");
+    };
+    await expect(client.log?.report("user")).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  it("is sent with another token where this one is not taken, as a tab's may be that shares a connection", async () => {
+    let tokens = 0;
+    const client = await connected({ log: keepLog, token: () => `tok${++tokens}` });
+    const sent: string[] = [];
+    env.onFetch = (_url, { body = "" }) => {
+      const { token } = JSON.parse(body) as { token: string };
+      sent.push(token);
+      return { status: token === "tok1" ? 401 : 204, text: "" };
+    };
+    await client.log?.report();
+    expect(sent).toEqual(["tok1", "tok2"]);
+    await client.log?.report();
+    expect(sent.slice(2)).toEqual(["tok2"]);
   });
 
   it("is sent when the server says that this client is at fault, and keeps to the limit", async () => {

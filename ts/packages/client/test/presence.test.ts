@@ -77,6 +77,45 @@ describe("presence", () => {
     ]);
   });
 
+  it("is told anew when it is known which log is shown: the positions may have come before", async () => {
+    const log = server.log("chat");
+    log.append("message", 1);
+    const client = make();
+    const presence = presenceOf(client.session("chat"));
+    const seen: unknown[] = [];
+    presence.subscribe(() => seen.push(presence.members[0]?.read));
+    const { onDial } = env;
+    env.onDial = (pipe) => {
+      onDial(pipe);
+      const { onSend } = pipe;
+      pipe.onSend = (text) => {
+        if (text.startsWith('{"t":"hello"')) server.say(all({ ...BEN, e: log.epoch, o: 1, got: 1 }), pipe);
+        onSend(text);
+      };
+    };
+    client.connect();
+    await env.settle();
+    expect([seen[0], seen.at(-1)]).toEqual([0, 1]);
+  });
+
+  it("says nothing of another log than that which was read", async () => {
+    const log = server.log("chat");
+    log.append("message", 1);
+    log.append("message", 2);
+    const client = await connected();
+    const presence = presenceOf(client.session("chat"));
+    await env.advance(2_000);
+    presence.read();
+    expect(reads().at(-1)).toEqual([2, 2]);
+    env.pipe.end();
+    log.replace("another");
+    for (const text of [1, 2, 3]) log.append("message", text);
+    await env.advance(10_000);
+    server.say(all());
+    await env.advance(2_000);
+    expect(reads().at(-1)).toEqual([0, 3]);
+  });
+
   it("tells what is shown and what is read, and on each connection anew", async () => {
     const log = server.log("chat");
     log.append("message", 1);
@@ -121,9 +160,14 @@ describe("presence", () => {
   it("ends with close, and with its session", async () => {
     const client = await connected();
     const chat = client.session("chat");
+    await env.settle();
     presenceOf(chat).close();
     await env.advance(60_000);
     expect(reads()).toEqual([]);
+    expect(server.of("sub").map(({ watch }) => watch)).toEqual([undefined, true, undefined]);
+    env.pipe.end();
+    await env.advance(10_000);
+    expect(server.of("hello")[1]?.subs[0]?.watch).toBeUndefined();
     const other = client.session("other");
     presenceOf(other);
     await env.advance(2_000);

@@ -1,3 +1,4 @@
+import { attempt } from "../attempt.ts";
 import type { Cancel, Claim, Env, FetchAnswer, FetchRequest, KeyValue, PageSignal, PipeEvents } from "./env.ts";
 
 /** How long a page that is being reloaded may hold on to its name before the name counts as another tab's. */
@@ -74,7 +75,6 @@ function signals(on: (signal: PageSignal) => void): Cancel {
   const listen = (to: EventTarget, name: string, signal: (event: PageTransitionEvent) => PageSignal) =>
     to.addEventListener(name, (event) => on(signal(event as PageTransitionEvent)), stop);
   listen(document, "visibilitychange", () => document.visibilityState);
-  listen(document, "freeze", () => "frozen");
   listen(document, "resume", () => "resumed");
   listen(window, "pagehide", (event) => (event.persisted ? "stored" : "leaving"));
   listen(window, "pageshow", (event) => (event.persisted ? "restored" : "shown"));
@@ -97,16 +97,9 @@ function signals(on: (signal: PageSignal) => void): Cancel {
 function tabStorage(): KeyValue {
   /** What the browser does not keep. Even to look at sessionStorage may throw, where cookies are blocked. */
   const memory = new Map<string, string | null>();
-  const attempt = <T>(run: () => T) => {
-    try {
-      return run();
-    } catch {
-      return undefined;
-    }
-  };
   return {
     get lasts() {
-      return attempt(() => sessionStorage) ? "tab" : "page";
+      return !memory.size && attempt(() => sessionStorage) ? "tab" : "page";
     },
     get: (key) => memory.get(key) ?? attempt(() => sessionStorage.getItem(key)) ?? null,
     set(key, value) {

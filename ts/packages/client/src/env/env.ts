@@ -36,7 +36,7 @@ export interface Env {
 /**
  * What a browser says about a page:
  * - visible, hidden: it came to the front, or left it.
- * - frozen, resumed: its code was stopped, and runs again.
+ * - resumed: its code was stopped, and runs again.
  * - stored, restored: it goes into the back/forward cache, or came out of it.
  * - leaving, shown: it is being unloaded, or was loaded.
  * - focus, online, offline: as their events.
@@ -45,7 +45,6 @@ export interface Env {
 export type PageSignal =
   | "visible"
   | "hidden"
-  | "frozen"
   | "resumed"
   | "stored"
   | "restored"
