@@ -24,8 +24,9 @@ func reference() string {
 	b.WriteString("# Configuration\n\nThe settings of `holdfast serve`. Generated from its flags; do not edit.\n\n" +
 		"Each may be given as a flag, as an environment variable, or in the file that `--config` names (YAML, the names of the\n" +
 		"flags as keys); the first of these that is there counts. Lists are separated by commas. Names that do not exist are\n" +
-		"refused. `holdfast dev` has no keys, certificate, proxies, limits and no `--config` to be set, and listens on\n" +
-		"`127.0.0.1:8080`, its operator's page on a free port; `holdfast dev --help` lists what it has.\n\n| flag | variable | default | |\n|---|---|---|---|\n")
+		"refused. `holdfast dev` lacks keys (`jwt-…`), the certificate (`tls-…`), proxies, the limits of users, addresses and\n" +
+		"the server, `bytes-rate`, `take-over` and `config`, and listens on `127.0.0.1:8080`, its operator's page on a free port;\n" +
+		"`holdfast dev --help` lists what it has.\n\n| flag | variable | default | |\n|---|---|---|---|\n")
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Name == "help" {
 			return
