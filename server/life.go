@@ -61,12 +61,17 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop(stopParts func(), healthy bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
 	defer cancel()
-	served := s.is() == serving
+	succeeded := false
+	if s.opts.Successor != nil && s.is() == serving && healthy {
+		// All is served meanwhile: whatever comes to the other server from now on waits there.
+		s.settle()
+		succeeded = s.opts.Successor(ctx)
+	}
 	s.phase.Store(uint32(leaving))
 	spread := s.pace.Spread(s.hub.Count())
-	succeeded := served && healthy && s.opts.Successor != nil && s.opts.Successor(ctx)
-	if succeeded {
-		s.makeReady(ctx, spread)
+	if succeeded && s.opts.Relay == nil {
+		// All clients are to go in the same moment, and to stand by there before it.
+		s.move(ctx, ease*spread)
 	}
 	s.halt()
 	for _, l := range s.lanes {
@@ -83,13 +88,8 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 	s.await(ctx)
 }
 
-// makeReady does what has to be done before all wait for the store. With a Relay that is next to nothing, and must be: proxies send new
-// connections to the other server by now, and requests over those wait there. Without one, all clients are to go in the same moment,
-// and to stand by there before it.
-func (s *Server) makeReady(ctx context.Context, spread time.Duration) {
-	if s.opts.Relay == nil {
-		s.move(ctx, ease*spread)
-	}
+// settle does what the next server's opening of the store would wait for.
+func (s *Server) settle() {
 	if err := s.store.Settle(); err != nil {
 		s.opts.Logger.Warn("settling the store", "err", err)
 	}
@@ -164,8 +164,9 @@ const longestSeeOff = presence.Grace * 2 / 3
 // too, and nobody waits for it.
 const ease = 8
 
-// takenTime is how long another server's opening of the store is waited for; it takes some milliseconds.
-const takenTime = 500 * time.Millisecond
+// takenTime is how long another server's opening of the store is waited for. It takes some milliseconds, unless much was written of late
+// and the store could not be settled; and before it is open, clients have nothing to go to.
+const takenTime = 3 * time.Second
 
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.
 const standByTime = time.Second

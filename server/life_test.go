@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store/driver"
+	"github.com/holdfast/holdfast/store/memory"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -50,5 +51,32 @@ func TestClientsStandByBeforeTheyGo(t *testing.T) {
 			}
 			wantEnd(t, anna, holdfast.CloseRestart)
 		})
+	}
+}
+
+// settling is a store that notes whether it was settled.
+type settling struct {
+	driver.Driver
+	settled *atomic.Bool
+}
+
+func (s settling) Settle() error {
+	s.settled.Store(true)
+	return nil
+}
+
+// Whatever the next server's opening of the store would wait for is done before that one is let near it: requests come to it from then on.
+func TestTheStoreIsSettledFirst(t *testing.T) {
+	var settled, before atomic.Bool
+	n := start(t, server.Options{
+		Store: settling{memory.New(memory.Options{}), &settled},
+		Successor: func(context.Context) bool {
+			before.Store(settled.Load())
+			return true
+		},
+	})
+	n.stop()
+	if !before.Load() {
+		t.Errorf("settled at all: %v; before another server took connections: no", settled.Load())
 	}
 }

@@ -131,7 +131,17 @@ func (t timed) Apply(ctx context.Context, id holdfast.SessionID, op driver.Op) (
 	case "":
 		t.srv.metrics.Observe(metrics.Commit, time.Since(began), string(t.Durability()))
 	case holdfast.CodeInternal, holdfast.CodeUnavailable:
-		t.srv.metrics.Add(metrics.Errors, 1)
+		if t.srv.is() != gone { // after that it is another server's, and whoever comes is sent there
+			t.srv.metrics.Add(metrics.Errors, 1)
+		}
 	}
 	return res, err
+}
+
+// Settle implements driver.Settler, where the engine is one.
+func (t timed) Settle() error {
+	if settler, ok := t.Driver.(driver.Settler); ok {
+		return settler.Settle()
+	}
+	return nil
 }

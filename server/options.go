@@ -89,8 +89,8 @@ type Options struct {
 	// have a connection there stand by before they are told to go. It may wait, until ctx ends, for that one to take
 	// connections. Default: there is none.
 	Successor func(ctx context.Context) bool
-	// Taken is called when this server has let go of the store, and returns when the Successor has opened it, or ctx ends, after half
-	// a second. Default: clients are told to go there at once.
+	// Taken is called when this server has let go of the store, and returns when the Successor has opened it, will not any more, or ctx
+	// ends, after 3 s. Default: clients are told to go there at once.
 	Taken func(ctx context.Context)
 	// Relay is called after Taken: it calls changed with all that the other server has committed since it has the store, in the
 	// order of commit within each session, until ctx ends. Meanwhile clients are still shown everything here, and are told to go one

@@ -79,7 +79,7 @@ func (a *adminSettings) serve(n *nodeSettings, srv *server.Server, log *slog.Log
 	}()
 	web := newSide(page)
 	stranger.Bound(web, strangerTimeout)
-	url, stop, err := sideServer(a.addr, web)
+	url, stop, err := sideServer("admin-addr", a.addr, web)
 	all := func() error {
 		stop()
 		cancel()
@@ -115,11 +115,11 @@ func newSide(h http.Handler) *http.Server {
 }
 
 // sideServer has s serve on an address of its own until stop is called.
-func sideServer(addr string, s *http.Server) (url string, stop func(), err error) {
+func sideServer(flag, addr string, s *http.Server) (url string, stop func(), err error) {
 	if addr == "" {
 		return "", func() {}, nil
 	}
-	l, err := listen(addr)
+	l, err := listen(flag, addr)
 	if err != nil {
 		return "", func() {}, err
 	}

@@ -46,13 +46,13 @@ func dev(ctx context.Context, n *nodeSettings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	front, err := listen(n.addr)
+	front, err := listen("addr", n.addr)
 	if err != nil {
 		return err
 	}
 	defer front.Close()
 	// The server itself listens where only the proxy finds it.
-	back, err := listen("127.0.0.1:0")
+	back, err := listen("addr", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,11 @@ func (d *devMode) run(ctx context.Context, n *nodeSettings, page *demo.Demo, l n
 	defer cancel()
 	bot := make(chan error, 1)
 	go func() { bot <- page.Run(ctx) }() // ends with ctx; received below
-	err := runNode(ctx, n, d.srv, mux, l)
+	stopSides, err := n.sides(d.srv)
+	if err == nil {
+		defer stopSides()
+		err = runNode(ctx, n, d.srv, mux, l)
+	}
 	cancel()
 	return errors.Join(err, <-bot)
 }

@@ -15,6 +15,6 @@ func metricsServer(addr string, srv *server.Server) (stop func(), err error) {
 	mux.Handle("GET /metrics", srv.Metrics())
 	mux.Handle("GET /healthz", srv)
 	mux.Handle("GET /readyz", srv)
-	_, stop, err = sideServer(addr, newSide(mux))
+	_, stop, err = sideServer("metrics-addr", addr, newSide(mux))
 	return stop, err
 }

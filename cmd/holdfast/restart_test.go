@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -22,15 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/client"
 	"github.com/holdfast/holdfast/internal/auth"
 	"github.com/holdfast/holdfast/internal/faults"
-	"github.com/holdfast/holdfast/internal/relay"
-	"github.com/holdfast/holdfast/internal/revocation"
-	"github.com/holdfast/holdfast/store/driver"
-	"github.com/holdfast/holdfast/store/pebble"
 )
 
 // stream is a session with a run that grows all the time.
@@ -286,15 +276,7 @@ func (p *process) successor() *process {
 			p.t.Logf("the successor's log:\n%s", next.out.String())
 		}
 	})
-	await(p.t, func() bool {
-		f, err := os.OpenFile(filepath.Join(p.dataDir(), successorFile), os.O_RDWR, 0)
-		if err != nil {
-			return false
-		}
-		defer f.Close()
-		free, err := lockFile(f)
-		return err == nil && !free
-	})
+	await(p.t, func() bool { return waits(p.dataDir()) })
 	return next
 }
 
@@ -412,108 +394,12 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// A process that leaves hears of what is written, and not of what is revoked: that ends it at once for the clients that it has still.
-func TestARevocationEndsTheRelay(t *testing.T) {
-	dir := t.TempDir()
-	db, err := pebble.Open(pebble.Options{Dir: filepath.Join(dir, "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	passed := (&successor{dir: dir, log: slog.New(slog.DiscardHandler)}).passOn(db)
-	defer passed.Close()
-	stop := passed.Watch(func(driver.Change) {})
-	defer stop()
-	heard, ended := make(chan driver.Change, 1), make(chan error, 1)
-	go func() {
-		ended <- relay.Follow(t.Context(), filepath.Join(dir, relayFile), func(ch driver.Change) { heard <- ch })
-	}()
-	for _, set := range [][2]string{{"a consumer's", "{}"}, {revocation.Prefix + "r0", ""}, {revocation.Prefix + "r1", "{}"}} {
-		op := driver.Append{Entries: []driver.NewEntry{{Kind: holdfast.KindMessage}}}
-		if _, err := passed.Apply(t.Context(), "chat", op); err != nil {
-			t.Fatal(err)
-		}
-		if ch := <-heard; ch.Session != "chat" || len(ch.Items) != 1 {
-			t.Fatalf("it is told %v", ch)
-		}
-		if err := passed.SetConsumer(t.Context(), set[0], set[1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := <-ended; holdfast.CodeOf(err) != holdfast.CodeUnavailable {
-		t.Errorf("it ended with %v", err)
-	}
-}
-
 // allowed is a promised time, and twenty times that where the machine is a shared one and the figures are not looked at.
 func allowed(d time.Duration) time.Duration {
 	if os.Getenv("HOLDFAST_TEST_LONG") != "" {
 		return d
 	}
 	return 20 * d
-}
-
-// A process that waits for the store outlives a SIGHUP, which is meant for the one that serves, and takes over all the same.
-func TestAHangUpDoesNotEndWhoWaits(t *testing.T) {
-	p := startProcess(t)
-	next := p.successor()
-	if err := next.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	p.terminate()
-	await(t, func() bool {
-		res, err := http.Get(next.url("/readyz"))
-		if err != nil {
-			return false
-		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusNoContent
-	})
-	await(t, func() bool { return strings.Contains(next.out.String(), "the settings were read again") })
-}
-
-// A backend that has a connection at rest is to find the next process with its next request, not to be sent away by this one: such
-// connections are closed while others are still being told to go.
-func TestALeavingServerClosesWhatRests(t *testing.T) {
-	p := startProcess(t)
-	resting, err := net.Dial("tcp", p.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resting.Close()
-	if _, err := fmt.Fprintf(resting, "GET /v1/ws/ready HTTP/1.1\r\nHost: %s\r\n\r\n", p.addr); err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewReader(resting)
-	if res, err := http.ReadResponse(in, nil); err != nil || res.Close {
-		t.Fatalf("%v, %v", res, err)
-	}
-	// One that says hello, and never hears a goodbye, holds the process up for a while.
-	deaf, _, _, err := ws.Dial(t.Context(), "ws://"+p.addr+"/v1/ws/1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer deaf.Close()
-	hello := fmt.Sprintf(`{"t":"hello","v":1,"token":%q,"client":"c1","gen":1,"subs":[]}`, p.token(auth.Claims{User: "anna"}))
-	if err := ws.WriteFrame(deaf, ws.MaskFrame(ws.NewTextFrame([]byte(hello)))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ws.ReadHeader(deaf); err != nil { // of the welcome
-		t.Fatal(err)
-	}
-	cut := make(chan struct{})
-	go func() { _, _ = io.Copy(io.Discard, deaf); close(cut) }() // ends with the process, at the latest
-	gone := make(chan struct{})
-	go func() { p.terminate(); close(gone) }()
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-		t.Errorf("the connection at rest ended with %v", err)
-	}
-	select {
-	case <-cut:
-		t.Error("it was closed when all the others were gone, not before")
-	default:
-	}
-	<-gone
-	<-cut
 }
 
 // A process that is told to stop, and comes back a little later with nobody to stand in for it: everybody is back soon.

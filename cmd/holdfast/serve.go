@@ -33,6 +33,8 @@ type nodeSettings struct {
 	front                  frontSettings
 	// levels is the logger's, so that it can be changed.
 	levels slog.LevelVar
+	// taken ends the listening, when another process has the store: else proxies would send half of all that comes here, to be refused.
+	taken func() error
 
 	server server.Options
 	rules  []string
@@ -120,13 +122,20 @@ func (n *nodeSettings) open(log *slog.Logger) (*pebble.Driver, error) {
 // node makes the server. It owns the store from then on.
 func (n *nodeSettings) node(db driver.Driver, auth server.Auth, log *slog.Logger) (*server.Server, error) {
 	o := n.server
+	if o.Drain <= 0 {
+		return nil, holdfast.Errorf(holdfast.CodeInvalid, "drain is %v; it has to be more than 0", o.Drain)
+	}
 	o.Auth, o.Store, o.Logger = auth, db, log
 	var err error
 	if o.Connections, err = parseRules(n.rules); err != nil {
 		return nil, err
 	}
 	o.Successor = func(ctx context.Context) bool { return successorOf(ctx, n.data) }
-	o.Taken = func(ctx context.Context) { awaitTaken(ctx, n.data) }
+	o.Taken = func(ctx context.Context) {
+		if awaitTaken(ctx, n.data) && n.taken != nil {
+			_ = n.taken()
+		}
+	}
 	o.Relay = func(ctx context.Context, changed func(driver.Change)) error {
 		return relay.Follow(ctx, filepath.Join(n.data, relayFile), changed)
 	}
@@ -236,14 +245,14 @@ func serve(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	db, listener, err := n.claim(ctx, log)
+	turn, err := n.claim(log)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	srv, err := n.node(db, auth, log)
+	defer turn.giveUp()
+	srv, err := n.node(turn.db, auth, log)
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return errors.Join(err, turn.db.Close())
 	}
 	page, err := n.admin.serve(n, srv, log)
 	if err != nil {
@@ -252,6 +261,16 @@ func serve(ctx context.Context, s *settings) error {
 	if page.url != "" {
 		log.Info("operator's page", "url", page.url)
 	}
+	stopSides, err := n.sides(srv)
+	if err != nil {
+		return errors.Join(err, page.stop(), srv.Close())
+	}
+	defer stopSides()
+	listener, err := turn.await(ctx)
+	if err != nil {
+		return errors.Join(err, page.stop(), srv.Close())
+	}
+	n.taken = listener.Close
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
 	front, err := n.front.wrap(listener, certs)
 	if err != nil {
@@ -270,12 +289,12 @@ func serve(ctx context.Context, s *settings) error {
 	return errors.Join(err, page.stop(), srv.Close())
 }
 
-func (n *nodeSettings) listen() (net.Listener, error) { return listen(n.addr) }
+func (n *nodeSettings) listen() (net.Listener, error) { return listen("addr", n.addr) }
 
-func listen(addr string) (net.Listener, error) {
+func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, holdfast.Wrap(holdfast.CodeUnavailable, err, "cannot listen on %s; choose another address with --addr", addr)
+		return nil, holdfast.Wrap(holdfast.CodeUnavailable, err, "cannot listen on %s; choose another address with --%s", addr, flag)
 	}
 	return l, nil
 }
@@ -315,14 +334,6 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 		web.SetKeepAlivesEnabled(false)
 	})
 	defer tidying.Wait()
-	stopDebug, err := debugServer(n.debugAddr)
-	defer stopDebug()
-	stopMetrics, merr := metricsServer(n.metricsAddr, srv)
-	defer stopMetrics()
-	if err = errors.Join(err, merr); err != nil {
-		cancel()
-	}
-
 	var serveErr error
 	select {
 	case <-ctx.Done():
@@ -332,7 +343,7 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 		cancel()
 		node <- nodeErr
 	}
-	err = errors.Join(err, <-node)
+	err := <-node
 	stop, done := context.WithTimeout(context.Background(), n.server.Drain)
 	defer done()
 	if shutErr := web.Shutdown(stop); shutErr != nil {
@@ -341,10 +352,25 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 	if serveErr == nil {
 		serveErr = <-failed
 	}
-	if !errors.Is(serveErr, http.ErrServerClosed) {
+	if !errors.Is(serveErr, http.ErrServerClosed) && !errors.Is(serveErr, net.ErrClosed) {
 		err = errors.Join(err, serveErr)
 	}
 	return err
+}
+
+// sides serves profiles and metrics, where addresses are given, until stop is called.
+func (n *nodeSettings) sides(srv *server.Server) (stop func(), err error) {
+	stopDebug, err := debugServer(n.debugAddr)
+	stopMetrics, merr := metricsServer(n.metricsAddr, srv)
+	stop = func() {
+		stopMetrics()
+		stopDebug()
+	}
+	if err = errors.Join(err, merr); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
 }
 
 // debugServer serves profiles, if an address is given.
@@ -353,6 +379,6 @@ func debugServer(addr string) (stop func(), err error) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	_, stop, err = sideServer(addr, newSide(mux))
+	_, stop, err = sideServer("debug-addr", addr, newSide(mux))
 	return stop, err
 }

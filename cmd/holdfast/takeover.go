@@ -33,20 +33,16 @@ const (
 	relayFile     = "relay"
 	// lookEvery is how often one process looks what the other has done: files tell nobody.
 	lookEvery = 2 * time.Millisecond
+	// deadEvery is after how many looks one of them asks for the other's lock. Not each time: whoever comes to wait finds it taken then.
+	deadEvery = 25
 	// arriveTime is how long the one that leaves waits for the other to take connections.
 	arriveTime = 2 * time.Second
 )
 
 // successorOf reports whether another process takes over the store in dir, and waits until that one takes connections.
 func successorOf(ctx context.Context, dir string) bool {
-	path := filepath.Join(dir, successorFile)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
+	if !waits(dir) {
 		return false
-	}
-	defer f.Close()
-	if free, err := lockFile(f); free || err != nil {
-		return false // a lock that was got goes with the file
 	}
 	_ = os.Remove(filepath.Join(dir, relayFile)) // of a process that ended before its time
 	leaving := filepath.Join(dir, leavingFile)
@@ -55,22 +51,44 @@ func successorOf(ctx context.Context, dir string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, arriveTime)
 	defer cancel()
-	arrived := poll(ctx, func() bool {
-		addr, err := os.ReadFile(path)
+	arrived := awaitSuccessor(ctx, dir, func() bool {
+		addr, err := os.ReadFile(filepath.Join(dir, successorFile))
 		return err == nil && len(addr) > 0
-	})
+	}) && waits(dir)
 	if !arrived {
 		_ = os.Remove(leaving)
 	}
 	return arrived
 }
 
-// awaitTaken waits until the process that waited for the store in dir has opened it.
-func awaitTaken(ctx context.Context, dir string) {
-	poll(ctx, func() bool {
+// awaitTaken waits until the process that waited for the store in dir has opened it, and reports whether it has: it may have ended.
+func awaitTaken(ctx context.Context, dir string) bool {
+	return awaitSuccessor(ctx, dir, func() bool {
 		_, err := os.Stat(filepath.Join(dir, leavingFile))
 		return err != nil
 	})
+}
+
+// awaitSuccessor looks until ok, and reports whether it is: ctx may end before that, or the process that waits for the store.
+func awaitSuccessor(ctx context.Context, dir string, ok func() bool) (done bool) {
+	looks := 0
+	poll(ctx, func() bool {
+		done = ok()
+		looks++
+		return done || looks%deadEvery == 0 && !waits(dir)
+	})
+	return done
+}
+
+// waits reports whether a process waits for the store in dir, or opens it.
+func waits(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, successorFile), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // and a lock that was got goes with it
+	free, err := lockFile(f)
+	return err == nil && !free
 }
 
 // poll looks until ok, or ctx ends.
@@ -211,37 +229,64 @@ func tidyTakeOver(dir string, files ...string) {
 	}
 }
 
-// claim returns the store and a listener. With take-over the store may be another process's still: then it is pending.
-func (n *nodeSettings) claim(ctx context.Context, log *slog.Logger) (driver.Driver, net.Listener, error) {
-	if !n.takeOver || !pebble.InUse(n.data) {
-		l, err := n.listen()
-		if err != nil {
-			return nil, nil, err
-		}
-		db, err := n.open(log)
-		if err != nil {
-			return nil, nil, errors.Join(err, l.Close())
-		}
-		tidyTakeOver(n.data, leavingFile, relayFile)
-		return db, l, nil
-	}
-	s, err := queueFor(n.data, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := s.awaitLeave(ctx); err != nil {
-		return nil, nil, errors.Join(err, s.file.Close())
+// turn is a process's turn to serve: now, or when another process has left.
+type turn struct {
+	// db is the store, which may be pending. Whoever makes a server of it owns it.
+	db driver.Driver
+	// await returns where to serve, when it is this process's turn; it is called once.
+	await func(context.Context) (net.Listener, error)
+	// giveUp lets go of all but db.
+	giveUp func()
+}
+
+// claim returns this process's turn. With take-over the store may be another process's still: then all that can be wrong with this
+// one's settings is to be found before its turn comes, while the other one serves.
+func (n *nodeSettings) claim(log *slog.Logger) (*turn, error) {
+	if n.takeOver && pebble.InUse(n.data) {
+		return n.queue(log)
 	}
 	l, err := n.listen()
 	if err != nil {
-		return nil, nil, errors.Join(err, s.file.Close())
+		return nil, err
+	}
+	db, err := n.open(log)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	tidyTakeOver(n.data, leavingFile, relayFile)
+	return &turn{db, func(context.Context) (net.Listener, error) { return l, nil }, func() { _ = l.Close() }}, nil
+}
+
+// queue returns the turn after another process's.
+func (n *nodeSettings) queue(log *slog.Logger) (*turn, error) {
+	s, err := queueFor(n.data, log)
+	if err != nil {
+		return nil, err
+	}
+	var l net.Listener
+	await := func(ctx context.Context) (net.Listener, error) {
+		if err := s.awaitLeave(ctx); err != nil {
+			return nil, err
+		}
+		var err error
+		l, err = n.listen()
+		return l, err
 	}
 	db := pending.New(driver.Durability(strings.TrimSpace(n.durability)), func(ctx context.Context) (driver.Driver, error) {
 		// Only now does anybody answer at the address: the server is made, and Run was called.
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := s.arrived(l.Addr()); err != nil {
 			return nil, err
 		}
 		return s.open(ctx, func() (*pebble.Driver, error) { return n.open(log) })
 	})
-	return db, l, nil
+	giveUp := func() {
+		_ = s.file.Close() // it is closed already when the store was opened
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	return &turn{db, await, giveUp}, nil
 }

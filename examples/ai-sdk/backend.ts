@@ -90,7 +90,8 @@ export class Backend {
       // One that has begun was begun by a backend that is gone, and the model would begin anew.
       await run.end("interrupted");
     } catch (error) {
-      if (!(error instanceof ApiError && error.code === "run_ended")) throw error;
+      // It has ended, or its session is gone.
+      if (!(error instanceof ApiError && /^(run_ended|not_found)$/.test(error.code))) throw error;
     }
     return undefined;
   }

@@ -108,13 +108,31 @@ type elsewhere struct{ err error }
 func (e *elsewhere) Error() string { return e.err.Error() }
 func (e *elsewhere) Unwrap() error { return e.err }
 
+// movedOn reports whether a request was refused because the server starts or stops: where it has let go of the store that is what its
+// operations say.
+func (a *api) movedOn(err error) bool {
+	if _, is := err.(*elsewhere); is {
+		return true
+	}
+	select {
+	case <-a.Stopping:
+		return holdfast.CodeOf(err) == holdfast.CodeUnavailable
+	default:
+		return false
+	}
+}
+
 // refuse writes an error as the answer, and logs it if it is the server's fault.
 func (a *api) refuse(c *call, err error) {
 	p, retry := problemOf(err)
 	if c.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return // the client has left, and its leaving is the error
 	}
-	if _, moved := err.(*elsewhere); p.Status >= 500 && !moved {
+	moved := a.movedOn(err)
+	if moved {
+		retry = 0 // the next one may be there already, and the run's readers wait
+	}
+	if p.Status >= 500 && !moved {
 		a.Logger.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "route", c.r.Pattern, "session", string(c.session),
 			"code", string(p.Code), "err", err)
 	}

@@ -256,6 +256,22 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	}
 }
 
+// A server that has let go of its store is no reason to wait: the next one has it, and producers are not all to come at one moment.
+func TestAStoppingServerNamesNoTime(t *testing.T) {
+	b := serve(t, func(o *httpapi.Options) {
+		o.Log = brokenLog{o.Log, holdfast.Errorf(holdfast.CodeUnavailable, "the store is closed")}
+	})
+	close(b.stop)
+	a := b.do(post(entriesPath, `{"data":1}`))
+	a.refused(t, 503, holdfast.CodeUnavailable)
+	if got := a.header.Get("Retry-After"); got != "" {
+		t.Errorf("Retry-After: %q", got)
+	}
+	if logged := b.logged.String(); strings.Contains(logged, "request failed") {
+		t.Errorf("the server's log is %q", logged)
+	}
+}
+
 func TestStoreIsBounded(t *testing.T) {
 	b := serve(t, func(o *httpapi.Options) { o.Log = hangingLog{o.Log}; o.Limits.Store = 1 })
 	b.do(post(entriesPath, `{"data":1}`)).refused(t, 503, holdfast.CodeUnavailable)

@@ -18,7 +18,7 @@ type Type string
 const (
 	// MessageCreated: a user sent a message.
 	MessageCreated Type = "holdfast.message.created"
-	// RunEnded: a run ended, whoever ended it: its producer, or the server, whose word is interrupted.
+	// RunEnded: a run ended, whoever ended it: its producer, the server, or an operator.
 	RunEnded Type = "holdfast.run.ended"
 	// RequestOpened: somebody is asked, who may not be there.
 	RequestOpened Type = "holdfast.request.opened"

@@ -47,8 +47,9 @@ export class Api {
         ask.signal?.throwIfAborted();
         if (!(error instanceof ApiError) || !error.passing) throw error;
         const pause = Math.min(PAUSE * 2 ** n, LONGEST_PAUSE);
-        // Half of it is random, so that producers that lost one server do not all come back together.
-        await sleep(error.after ?? pause * (0.5 + Math.random() / 2), ask.signal);
+        // Some of it is random, so that producers that lost one server do not all come back together.
+        const { after } = error;
+        await sleep(after === undefined ? pause * (0.5 + Math.random() / 2) : after * (1 + Math.random() / 4), ask.signal);
       }
     }
   }
