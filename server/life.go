@@ -19,35 +19,21 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The parts work on while clients go elsewhere.
-	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
 	fault := make(chan error, 1)
 	fail := func(err error) {
 		select {
 		case fault <- err:
 		default: // the first counts
 		}
-		stopWork()
 		cancel()
 	}
 	lanes := s.startLanes(ctx)
-	var parts sync.WaitGroup
-	part := func(run func(context.Context) error) {
-		parts.Go(func() { // ends with work, and is waited for by stop
-			if err := run(work); err != nil && work.Err() == nil {
-				fail(err)
-			}
-		})
-	}
-	if err := s.start(ctx, part); err != nil && ctx.Err() == nil {
-		fail(err)
+	p := newParts(ctx, fail)
+	if err := s.start(ctx, p); err != nil && ctx.Err() == nil {
+		p.failed(err)
 	}
 	<-ctx.Done()
-	s.stop(func() {
-		stopWork()
-		parts.Wait()
-	}, work.Err() == nil)
+	s.stop(p)
 	lanes()
 	select {
 	case err := <-fault:
@@ -57,12 +43,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// stop lets the connections leave. stopParts stops all else that uses the store; healthy says that it is still at work.
-func (s *Server) stop(stopParts func(), healthy bool) {
+// stop lets the connections leave, and stops the parts.
+func (s *Server) stop(p *parts) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
 	defer cancel()
 	succeeded := false
-	if s.opts.Successor != nil && s.is() == serving && healthy {
+	if s.opts.Successor != nil && s.is() == serving && p.healthy() {
 		// All is served meanwhile: whatever comes to the other server from now on waits there.
 		s.settle()
 		succeeded = s.opts.Successor(ctx)
@@ -78,13 +64,13 @@ func (s *Server) stop(stopParts func(), healthy bool) {
 		l.Leaving()
 	}
 	if succeeded {
-		s.handOver(ctx, stopParts)
+		s.handOver(ctx, p)
 		s.seeOff(ctx, spread)
 	}
 	for _, l := range s.lanes {
 		l.Leave(spread)
 	}
-	stopParts()
+	p.stop()
 	s.await(ctx)
 }
 
@@ -97,9 +83,9 @@ func (s *Server) settle() {
 
 // handOver gives the store to the one that waits for it, and returns when that one has it. Only then are clients told to go there: for as
 // long as it opens the store it has nothing for them, and thousands that come at that moment would only hold it up.
-func (s *Server) handOver(ctx context.Context, stopParts func()) {
+func (s *Server) handOver(ctx context.Context, p *parts) {
 	began := time.Now()
-	stopParts()
+	p.letGo()
 	stopped := time.Since(began)
 	if err := s.closeStore(); err != nil {
 		s.opts.Logger.Error("closing the store", "err", err)
@@ -244,9 +230,9 @@ type opener interface {
 }
 
 // start opens the store, if it is not open, and starts the parts.
-func (s *Server) start(ctx context.Context, part func(func(context.Context) error)) error {
+func (s *Server) start(ctx context.Context, p *parts) error {
 	if runner, ok := s.opts.Auth.(interface{ Run(context.Context) error }); ok {
-		part(runner.Run) // those who stand by are verified, too
+		p.start(runner.Run) // those who stand by are verified, too
 	}
 	if later, ok := s.opts.Store.(opener); ok {
 		s.phase.Store(uint32(waiting))
@@ -257,24 +243,24 @@ func (s *Server) start(ctx context.Context, part func(func(context.Context) erro
 	if err := s.revoked.Load(ctx); err != nil {
 		return err
 	}
-	if err := s.startClocks(ctx, part); err != nil {
+	if err := s.startClocks(ctx, p.start); err != nil {
 		return err
 	}
 	if err := s.recallMembers(ctx); err != nil {
 		return err
 	}
-	part(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
-	part(s.sweep)
-	part(s.attend)
+	p.start(func(ctx context.Context) error { s.store.Sweep(ctx); return nil })
+	p.start(s.sweep)
+	p.start(s.attend)
 	if s.rooms.Noted != nil {
-		part(s.noteMembers)
+		p.start(s.noteMembers)
 	}
-	part(s.tidyRevocations)
+	p.start(s.tidyRevocations)
 	if s.opts.OnMessage != nil {
-		part(s.deliver)
+		p.startCaller(s.deliver)
 	}
 	if s.hooks != nil {
-		part(s.hooks.Run)
+		p.startCaller(s.hooks.Run)
 	}
 	close(s.open)
 	s.phase.Store(uint32(serving))

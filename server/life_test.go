@@ -80,3 +80,26 @@ func TestTheStoreIsSettledFirst(t *testing.T) {
 		t.Errorf("settled at all: %v; before another server took connections: no", settled.Load())
 	}
 }
+
+// Whoever waits for others, as for an application that takes its time, does not keep the store from the next server.
+func TestNobodyWaitsForCallersWhileTheStoreIsNobodys(t *testing.T) {
+	called, answer := make(chan struct{}), make(chan struct{})
+	taken := make(chan struct{})
+	n := start(t, server.Options{
+		Successor: func(context.Context) bool { return true },
+		Taken:     func(context.Context) { close(taken) },
+		OnMessage: func(context.Context, server.Message) error {
+			close(called)
+			<-answer // whatever its context says
+			return nil
+		},
+	})
+	anna := n.hello("anna", "a1", "chat-1")
+	anna.send(&wire.Send{Session: "chat-1", ID: "m1", Data: []byte(`1`)})
+	<-called
+	var stopping sync.WaitGroup
+	stopping.Go(n.stop)
+	<-taken
+	close(answer)
+	stopping.Wait()
+}

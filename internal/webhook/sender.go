@@ -122,17 +122,29 @@ func (s *sender) run(ctx context.Context) {
 		}
 		more := s.scan(ctx)
 		s.begin()
-		s.flush(ctx)
+		if err := s.flush(ctx); err != nil {
+			s.fault(ctx, "storing the place failed", err)
+		}
 		s.pause(ctx, changed, more)
 	}
+	// Now, and when they are over: the store may not be there for as long as a receiver may take.
+	s.flushNow(ctx)
 	limit := time.AfterFunc(drain, stop)
 	defer limit.Stop()
 	s.attempts.Wait()
 	s.stopPosting()
-	s.flushAt = time.Time{}
+	s.flushNow(ctx)
+}
+
+// flushNow is flush after the end of ctx.
+func (s *sender) flushNow(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	s.flush(last)
+	s.flushAt = time.Time{}
+	err := s.flush(last)
+	if err != nil && holdfast.CodeOf(err) != holdfast.CodeUnavailable { // it may be another server's by now
+		s.opts.Logger.Error("webhooks: storing the place failed", "endpoint", s.end.Name, "err", err)
+	}
 }
 
 // pause waits until there is something to do; not if there is more in the feed.
@@ -241,20 +253,20 @@ func (s *sender) begin() {
 }
 
 // flush stores the place if it has moved and was not stored just now.
-func (s *sender) flush(ctx context.Context) {
+func (s *sender) flush(ctx context.Context) error {
 	now := s.opts.Now()
 	s.mu.Lock()
 	p := s.place
 	p.At = s.table.Place()
 	s.mu.Unlock()
 	if p == s.flushed || p.Disabled == s.flushed.Disabled && now.Before(s.flushAt) {
-		return
+		return nil
 	}
 	if err := s.put(ctx, s.end.placeName(), &p); err != nil {
-		s.fault(ctx, "storing the place failed", err)
-		return
+		return err
 	}
 	s.flushed, s.flushAt = p, now.Add(flushEvery)
+	return nil
 }
 
 func (s *sender) wake(ch chan struct{}) {
