@@ -49,7 +49,10 @@ export class Api {
         const pause = Math.min(PAUSE * 2 ** n, LONGEST_PAUSE);
         // Some of it is random, so that producers that lost one server do not all come back together.
         const { after } = error;
-        await sleep(after === undefined ? pause * (0.5 + Math.random() / 2) : after * (1 + Math.random() / 4), ask.signal);
+        await sleep(
+          after === undefined ? pause * (0.5 + Math.random() / 2) : after * (1 + Math.random() / 4),
+          ask.signal,
+        );
       }
     }
   }
