@@ -54,7 +54,7 @@ func (s *Server) deliverOne(ctx context.Context, it *driver.FeedItem) bool {
 	for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
 		err := s.opts.OnMessage(ctx, m)
 		if err == nil {
-			if err := s.store.SetConsumer(ctx, handlerConsumer, it.Cursor); err != nil {
+			if err := s.store.SetConsumer(ctx, handlerConsumer, it.Cursor); err != nil && ctx.Err() == nil {
 				s.opts.Logger.Error("the place of OnMessage in the feed cannot be stored; messages will be repeated", "err", err)
 			}
 			return true

@@ -49,8 +49,7 @@ func (s *Server) stop(p *parts) {
 	defer cancel()
 	succeeded := false
 	if s.opts.Successor != nil && s.is() == serving && p.healthy() {
-		// All is served meanwhile: whatever comes to the other server from now on waits there.
-		s.settle()
+		// All is served meanwhile: whatever comes to the other server from then on waits there.
 		succeeded = s.opts.Successor(ctx)
 	}
 	s.phase.Store(uint32(leaving))
@@ -72,13 +71,6 @@ func (s *Server) stop(p *parts) {
 	}
 	p.stop()
 	s.await(ctx)
-}
-
-// settle does what the next server's opening of the store would wait for.
-func (s *Server) settle() {
-	if err := s.store.Settle(); err != nil {
-		s.opts.Logger.Warn("settling the store", "err", err)
-	}
 }
 
 // handOver gives the store to the one that waits for it, and returns when that one has it. Only then are clients told to go there: for as
@@ -150,8 +142,8 @@ const longestSeeOff = presence.Grace * 2 / 3
 // too, and nobody waits for it.
 const ease = 8
 
-// takenTime is how long another server's opening of the store is waited for. It takes some milliseconds, unless much was written of late
-// and the store could not be settled; and before it is open, clients have nothing to go to.
+// takenTime is how long another server's opening of the store is waited for. It takes some milliseconds, or more where much was written
+// of late; and before it is open, clients have nothing to go to.
 const takenTime = 3 * time.Second
 
 // standByTime is how long it takes, at most, from a client's dial until its connection stands by.

@@ -10,7 +10,6 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/server"
 	"github.com/holdfast/holdfast/store/driver"
-	"github.com/holdfast/holdfast/store/memory"
 	"github.com/holdfast/holdfast/wire"
 )
 
@@ -54,42 +53,15 @@ func TestClientsStandByBeforeTheyGo(t *testing.T) {
 	}
 }
 
-// settling is a store that notes whether it was settled.
-type settling struct {
-	driver.Driver
-	settled *atomic.Bool
-}
-
-func (s settling) Settle() error {
-	s.settled.Store(true)
-	return nil
-}
-
-// Whatever the next server's opening of the store would wait for is done before that one is let near it: requests come to it from then on.
-func TestTheStoreIsSettledFirst(t *testing.T) {
-	var settled, before atomic.Bool
-	n := start(t, server.Options{
-		Store: settling{memory.New(memory.Options{}), &settled},
-		Successor: func(context.Context) bool {
-			before.Store(settled.Load())
-			return true
-		},
-	})
-	n.stop()
-	if !before.Load() {
-		t.Errorf("settled at all: %v; before another server took connections: no", settled.Load())
-	}
-}
-
 // Whoever waits for others, as for an application that takes its time, does not keep the store from the next server.
 func TestNobodyWaitsForCallersWhileTheStoreIsNobodys(t *testing.T) {
-	called, answer := make(chan struct{}), make(chan struct{})
+	called, answer := make(chan struct{}, 1), make(chan struct{})
 	taken := make(chan struct{})
 	n := start(t, server.Options{
 		Successor: func(context.Context) bool { return true },
 		Taken:     func(context.Context) { close(taken) },
 		OnMessage: func(context.Context, server.Message) error {
-			close(called)
+			called <- struct{}{}
 			<-answer // whatever its context says
 			return nil
 		},

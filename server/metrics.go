@@ -137,11 +137,3 @@ func (t timed) Apply(ctx context.Context, id holdfast.SessionID, op driver.Op) (
 	}
 	return res, err
 }
-
-// Settle implements driver.Settler, where the engine is one.
-func (t timed) Settle() error {
-	if settler, ok := t.Driver.(driver.Settler); ok {
-		return settler.Settle()
-	}
-	return nil
-}

@@ -250,11 +250,3 @@ func (s *Store) Durability() driver.Durability { return s.driver.Durability() }
 
 // Close closes the engine. The sweeper must have been stopped before, by its context.
 func (s *Store) Close() error { return s.driver.Close() }
-
-// Settle is that of [driver.Settler], where the engine is one.
-func (s *Store) Settle() error {
-	if settler, ok := s.driver.(driver.Settler); ok {
-		return settler.Settle()
-	}
-	return nil
-}

@@ -261,15 +261,15 @@ func serve(ctx context.Context, s *settings) error {
 	if page.url != "" {
 		log.Info("operator's page", "url", page.url)
 	}
+	listener, err := turn.await(ctx)
+	if err != nil {
+		return errors.Join(err, page.stop(), srv.Close())
+	}
 	stopSides, err := n.sides(srv)
 	if err != nil {
 		return errors.Join(err, page.stop(), srv.Close())
 	}
 	defer stopSides()
-	listener, err := turn.await(ctx)
-	if err != nil {
-		return errors.Join(err, page.stop(), srv.Close())
-	}
 	n.taken = listener.Close
 	log.Info("serving", "addr", listener.Addr().String(), "data", n.data, "durability", string(srv.Durability()))
 	front, err := n.front.wrap(listener, certs)
@@ -356,6 +356,22 @@ func runNode(ctx context.Context, n *nodeSettings, srv *server.Server, h http.Ha
 		err = errors.Join(err, serveErr)
 	}
 	return err
+}
+
+// trySides finds out whether the addresses of sides can be listened on. A process that waits does not serve there before its turn: who
+// watches over it would take it for one that fails.
+func (n *nodeSettings) trySides() error {
+	for flag, addr := range map[string]string{"debug-addr": n.debugAddr, "metrics-addr": n.metricsAddr} {
+		if addr == "" {
+			continue
+		}
+		l, err := listen(flag, addr)
+		if err != nil {
+			return err
+		}
+		_ = l.Close()
+	}
+	return nil
 }
 
 // sides serves profiles and metrics, where addresses are given, until stop is called.

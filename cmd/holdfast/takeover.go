@@ -77,7 +77,7 @@ func awaitSuccessor(ctx context.Context, dir string, ok func() bool) (done bool)
 		looks++
 		return done || looks%deadEvery == 0 && !waits(dir)
 	})
-	return done
+	return done || ok() // it may have been done between the two looks
 }
 
 // waits reports whether a process waits for the store in dir, or opens it.
@@ -259,6 +259,9 @@ func (n *nodeSettings) claim(log *slog.Logger) (*turn, error) {
 
 // queue returns the turn after another process's.
 func (n *nodeSettings) queue(log *slog.Logger) (*turn, error) {
+	if err := n.trySides(); err != nil {
+		return nil, err
+	}
 	s, err := queueFor(n.data, log)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/holdfast/holdfast"
@@ -161,7 +162,10 @@ func TestASuccessorFindsItsFaultsFirst(t *testing.T) {
 		"admin-addr":   {"--admin-addr", "127.0.0.1:0"},
 	} {
 		args := append(slices.Clone(p.args), "--addr", freeAddr(t), "--metrics-addr", "", "--take-over")
-		out, err := program(t, append(args, more...)...).CombinedOutput()
+		cmd := program(t, append(args, more...)...)
+		late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		out, err := cmd.CombinedOutput()
+		late.Stop()
 		if err == nil || !strings.Contains(string(out), name) {
 			t.Errorf("it ended with %v, and says nothing of %s: %s", err, name, out)
 		}

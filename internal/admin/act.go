@@ -97,7 +97,7 @@ func (a *Admin) act(name string, x act) route {
 		if err != nil {
 			return nil, err
 		}
-		if err := a.audit.write(&deed{By: operatorOf(r).Name, From: a.from(r), Act: name, order: o}); err != nil {
+		if err := a.audit.write(&deed{By: operatorOf(r).Name, From: a.from(r), Via: via(a.from(r), r), Act: name, order: o}); err != nil {
 			return nil, err
 		}
 		return x.do(a.opts.Node, r, &o)
@@ -116,11 +116,20 @@ func (a *Admin) from(r *http.Request) string {
 	}
 }
 
+// via is who said that it came from there: a trusted proxy, or somebody in its network.
+func via(from string, r *http.Request) string {
+	if from == r.RemoteAddr {
+		return ""
+	}
+	return r.RemoteAddr
+}
+
 // deed is a line of the audit log.
 type deed struct {
 	At   time.Time `json:"at"`
 	By   string    `json:"by"`
 	From string    `json:"from"`
+	Via  string    `json:"via,omitempty"`
 	Act  string    `json:"act"`
 	order
 }
@@ -137,7 +146,7 @@ type audit struct {
 
 func (a *audit) write(d *deed) error {
 	d.At = a.now()
-	a.log.Info("an operator acts", "act", d.Act, "by", d.By, "from", d.From, "conn", d.Conn, "user", d.User, "client", d.Client,
+	a.log.Info("an operator acts", "act", d.Act, "by", d.By, "from", d.From, "via", d.Via, "conn", d.Conn, "user", d.User, "client", d.Client,
 		"session", d.Session, "run", d.Run, "token", d.Token, "actions", d.Actions, "id", d.ID)
 	if a.to == nil {
 		return nil

@@ -214,7 +214,11 @@ func TestAuditNamesTheClientsAddress(t *testing.T) {
 			r.Header.Set("X-Forwarded-For", c.forwarded)
 		}
 		a.ServeHTTP(httptest.NewRecorder(), r)
-		if want := `"from":"` + c.want + `"`; !strings.Contains(lines.String(), want) {
+		want := `"from":"` + c.want + `"`
+		if c.want != c.peer {
+			want += `,"via":"` + c.peer + `"`
+		}
+		if !strings.Contains(lines.String(), want) {
 			t.Errorf("%s: the audit log has %q, without %s", name, lines.String(), want)
 		}
 	}

@@ -130,7 +130,7 @@ func (s *sender) steps(task schedule.Task, e *event, a *answer, fx schedule.Effe
 	return all
 }
 
-// carryOut does the steps, each until it succeeds. false: ctx ended first, and the lane must not go on.
+// carryOut does the steps, each until it succeeds. false: ctx ended first, or the store went to another server, and the lane must not go on.
 func (s *sender) carryOut(ctx context.Context, steps []func(context.Context) error) bool {
 	for _, step := range steps {
 		for {
@@ -139,7 +139,7 @@ func (s *sender) carryOut(ctx context.Context, steps []func(context.Context) err
 				break
 			}
 			s.fault(ctx, "storing the state of a delivery failed", err)
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || s.left(err) {
 				return false
 			}
 		}

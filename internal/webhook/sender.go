@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -40,6 +41,9 @@ type sender struct {
 	// working ends when attempts must have ended; posting ends, besides, before a command.
 	working, posting context.Context
 	stopPosting      context.CancelFunc
+
+	// ending is set by run when it is over but for the attempts under way.
+	ending atomic.Bool
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -127,6 +131,7 @@ func (s *sender) run(ctx context.Context) {
 		}
 		s.pause(ctx, changed, more)
 	}
+	s.ending.Store(true)
 	// Now, and when they are over: the store may not be there for as long as a receiver may take.
 	s.flushNow(ctx)
 	limit := time.AfterFunc(drain, stop)
@@ -142,7 +147,7 @@ func (s *sender) flushNow(ctx context.Context) {
 	defer cancel()
 	s.flushAt = time.Time{}
 	err := s.flush(last)
-	if err != nil && holdfast.CodeOf(err) != holdfast.CodeUnavailable { // it may be another server's by now
+	if err != nil && !s.left(err) {
 		s.opts.Logger.Error("webhooks: storing the place failed", "endpoint", s.end.Name, "err", err)
 	}
 }
@@ -226,7 +231,7 @@ func (s *sender) scan(ctx context.Context) (more bool) {
 
 // fault logs a fault of the store and waits, so that it is not asked again at once.
 func (s *sender) fault(ctx context.Context, what string, err error) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || s.left(err) {
 		return
 	}
 	s.opts.Logger.Error("webhooks: "+what, "endpoint", s.end.Name, "err", err)
@@ -236,6 +241,11 @@ func (s *sender) fault(ctx context.Context, what string, err error) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+}
+
+// left reports whether an error is that of a store that another server has by now: it makes the attempt again.
+func (s *sender) left(err error) bool {
+	return s.ending.Load() && holdfast.CodeOf(err) == holdfast.CodeUnavailable
 }
 
 // begin starts the attempts that are due, each on a goroutine of its own; run waits for them.

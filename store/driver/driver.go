@@ -101,10 +101,6 @@ type Driver interface {
 	Close() error
 }
 
-// Settler is a [Driver] that a next process opens the sooner for having been settled: it brings into its final form what Open would
-// have to work through. Settle may be called at any time; the engine serves meanwhile.
-type Settler interface{ Settle() error }
-
 // Durability names what an acknowledged write survives. The set grows with the engines.
 type Durability string
 

@@ -198,28 +198,6 @@ func newEpoch() holdfast.Epoch {
 	return session.NewEpoch(b)
 }
 
-// Settle implements [driver.Settler]: what stands in the log of writes alone goes into tables, so that Open need not read it again.
-func (d *Driver) Settle() error {
-	_, done, err := d.acquire()
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := d.db.Flush(); err != nil {
-		return err
-	}
-	// It may have begun a compaction, which Close would wait for while nobody is served.
-	tick := time.NewTicker(settleTime / 100)
-	defer tick.Stop()
-	for began := time.Now(); d.db.Metrics().Compact.NumInProgress > 0 && time.Since(began) < settleTime; {
-		<-tick.C
-	}
-	return nil
-}
-
-// settleTime is how long Settle waits for compactions, which are never over where much is written.
-const settleTime = time.Second
-
 // Close implements [driver.Driver]. Operations that are queued are finished first.
 func (d *Driver) Close() error {
 	d.viewMu.Lock()

@@ -83,16 +83,3 @@ func (d *Driver) Close() error {
 	}
 	return nil
 }
-
-// Settle implements driver.Settler.
-func (d *Driver) Settle() error {
-	d.mu.Lock()
-	closed := d.closed
-	d.mu.Unlock()
-	if db := d.db.Load(); db != nil && !closed {
-		if settler, ok := (*db).(driver.Settler); ok {
-			return settler.Settle()
-		}
-	}
-	return nil
-}

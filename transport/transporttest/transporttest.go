@@ -253,11 +253,17 @@ func testEmpty(t *testing.T, tr Transport) {
 // testSaid: what the peer said comes once, and then nothing until the end.
 func testSaid(t *testing.T, tr Transport) {
 	var got []string
-	h := dial(t, tr, func(_ transport.Conn, msg []byte) error { got = append(got, string(msg)); return nil })
+	said := make(chan struct{}, 2)
+	h := dial(t, tr, func(_ transport.Conn, msg []byte) error {
+		got = append(got, string(msg))
+		said <- struct{}{}
+		return nil
+	})
 	if err := WriteAll(h.Conn, h.AppendMessage(nil, []byte("heard"))); err != nil {
 		t.Fatal(err)
 	}
 	h.expect("heard")
+	within(t, "what the peer said", said)
 	h.Conn.Close(holdfast.CloseNormal, "")
 	h.expectReceived(holdfast.CodeUnavailable)
 	if len(got) != 1 || got[0] != tr.OneWay {

@@ -12,8 +12,7 @@ const hurried = (fault: string) => /^\d+ dials, allowed/.test(fault);
 
 const cases = casesOf(["1", "3", "5", "12", "28"]).filter((of) => !pending(of));
 
-// Two cases side by side, since they mostly wait for what happens to their pages.
-describe.concurrent("coming back", () => {
+describe("coming back", () => {
   it.each(cases.map((of) => [nameOf(of), of.title, of] as const))("case %s: %s", async (_name, _title, of) => {
     const [result] = await runAll([{ case: of, client: "ours", n: 2 }], 2);
     if (!result) throw new Error("it did not run");

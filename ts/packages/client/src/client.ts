@@ -173,8 +173,8 @@ export class Client {
     for (const session of this.sessions.values()) session.end();
     this.sessions.clear();
     this.outbox.close();
-    this.#listeners.tell(this.#status);
-    this.#listeners.clear();
+    // After those who listen were told of it.
+    this.env.soon(() => this.#listeners.clear());
   }
 
   /** Reads a session. For an id that is being read already it is the same object, and each has to close it. */

@@ -46,8 +46,8 @@ export class Log {
   async report(reason: "user" | "asked" | "error" = "user"): Promise<void> {
     const { env, token } = this.#parts;
     let status = token.value ? await this.#send(reason, token.value) : 401;
-    // Where tabs share a connection, it may have been signed in with another token than this tab's.
-    if (status === 401) status = await this.#send(reason, await token.fetch(env.now()));
+    // Where tabs share a connection, it may have been signed in with another token than this tab's. But who asks, asks all tabs.
+    if (status === 401 && reason !== "asked") status = await this.#send(reason, await token.fetch(env.now()));
     if (status < 200 || status >= 300)
       throw new HoldfastError("unavailable", `the server answered ${status || "nothing"}`);
   }

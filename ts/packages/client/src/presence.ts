@@ -62,6 +62,7 @@ export class Presence {
 
   /** Tells the others that the user has read all up to an offset; by default, all there is. It never moves back. */
   read(offset = this.#session.held.have): void {
+    this.#compare();
     this.#read = Math.max(this.#read, offset);
     this.#say();
   }
@@ -70,7 +71,8 @@ export class Presence {
   close(): void {
     if (open.get(this.#session) !== this) return;
     this.#end();
-    this.#session.again({ watch: undefined });
+    // One that is denied has nobody to tell of, and is not to be asked for anew by this.
+    if (this.#session.status !== "denied") this.#session.again({ watch: undefined });
   }
 
   #end(): void {
@@ -101,15 +103,18 @@ export class Presence {
   }
 
   #changed(): void {
-    const { epoch } = this.#session.held;
-    if (epoch !== this.#epoch) {
-      // What is known of another log is nothing here, and what was read of another one either.
-      if (this.#epoch) this.#read = 0;
-      this.#epoch = epoch;
-      this.#members = undefined;
-      this.#listeners.tell();
-    }
+    this.#compare();
     this.#soon();
+  }
+
+  /** What is known of another log than that which is shown is nothing here, and what was read of it either. */
+  #compare(): void {
+    const { epoch } = this.#session.held;
+    if (epoch === this.#epoch) return;
+    if (this.#epoch) this.#read = 0;
+    this.#epoch = epoch;
+    this.#members = undefined;
+    this.#listeners.tell();
   }
 
   #soon(): void {

@@ -48,7 +48,7 @@ export const cached = (cache: SessionCache) => (env: Env, session: Session) => {
     saving ??= env.timer(save, PAUSE);
   });
   // A page that is hidden may never run again.
-  const stopSignals = env.signals((signal) => /hidd|froz|stor|leav/.test(signal) && save());
+  const stopSignals = env.signals((signal) => /hidd|stor|leav/.test(signal) && save());
   session.ending.add(() => {
     stopSignals();
     if (saving) save();

@@ -132,6 +132,7 @@ describe("connecting", () => {
     const seen: string[] = [];
     client.onStatus(({ state }) => seen.push(state));
     client.close();
+    await env.settle();
     expect(seen).toEqual(["idle"]);
   });
 

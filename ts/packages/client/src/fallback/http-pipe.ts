@@ -1,6 +1,6 @@
 import type { Cancel, Env, FetchAnswer, Pipe, PipeEvents } from "../env/env.ts";
 import type { Stream } from "../env/stream.ts";
-import { type ClientFrame, decode, type ErrFrame } from "../wire.ts";
+import { type ClientFrame, decode, type ErrFrame, type SubItem } from "../wire.ts";
 import { Cursors } from "./cursors.ts";
 
 export type Hello = Extract<ClientFrame, { t: "hello" }>;
@@ -97,7 +97,7 @@ export class HttpPipe implements Pipe {
         for (const sub of frame.subs) this.#cursors.ask(sub);
         return this.#ask();
       case "sub":
-        this.#cursors.ask(frame);
+        this.#cursors.ask(bare(frame));
         return this.#askAgain();
       case "unsub":
         // It is not worth a request: what still comes of it nobody reads, and the next request leaves it out.
@@ -321,3 +321,6 @@ export class HttpPipe implements Pipe {
     this.#flush();
   }
 }
+
+/** A subscription as it stands in a hello. */
+const bare = ({ t: _, ...sub }: SubItem & { readonly t: "sub" }): SubItem => sub;
